@@ -1,0 +1,1 @@
+//! A coordinator for teams of agents: mailboxes, tasks with dependencies, resources, priorities, retries and isolation.

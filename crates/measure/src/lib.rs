@@ -1,0 +1,1 @@
+//! Recording primitives: striped counters, gauges, log-linear histograms that merge and window.

@@ -1,0 +1,1 @@
+//! Runnable examples: `cargo run --release -p ropewalk-examples --example NAME`.
