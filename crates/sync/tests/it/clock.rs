@@ -1,0 +1,133 @@
+//! Time that a test moves, and time that moves by itself.
+
+use crate::{Woken, poll};
+use ropewalk_sync::{Background, Clock, Elapsed, Event, block_on};
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex},
+    task::{Context, Waker},
+    time::Duration,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn virtual_time_stands_still_until_advanced() {
+    let clock = Clock::virtual_();
+    let start = clock.now();
+    let mut sleep = clock.sleep(SECOND);
+    assert!(poll(&mut sleep).is_pending());
+    clock.advance(SECOND - Duration::from_nanos(1));
+    assert!(poll(&mut sleep).is_pending());
+    clock.advance(Duration::from_nanos(1));
+    assert!(poll(&mut sleep).is_ready());
+    assert_eq!(clock.now() - start, SECOND);
+}
+
+#[test]
+fn timers_fire_in_the_order_of_their_deadlines() {
+    let clock = Clock::virtual_();
+    let fired = Arc::new(Mutex::new(Vec::new()));
+    let jobs: Vec<_> = [3, 1, 2]
+        .map(|n| {
+            let (clock2, fired) = (clock.clone(), fired.clone());
+            Background::thread("sleeper", &clock, async move {
+                clock2.sleep(n * SECOND).await;
+                fired.lock().unwrap().push(n);
+            })
+        })
+        .into();
+    clock.advance(3 * SECOND);
+    assert_eq!(*fired.lock().unwrap(), [1, 2, 3]);
+    assert!(jobs.iter().all(Background::is_finished));
+}
+
+#[test]
+fn a_timer_armed_inside_the_stretch_fires_inside_it() {
+    let clock = Clock::virtual_();
+    let ticks = Arc::new(Mutex::new(0));
+    let job = {
+        let (clock2, ticks) = (clock.clone(), ticks.clone());
+        Background::thread("ticker", &clock, async move {
+            loop {
+                clock2.sleep(SECOND).await;
+                *ticks.lock().unwrap() += 1;
+            }
+        })
+    };
+    clock.advance(10 * SECOND);
+    assert_eq!(*ticks.lock().unwrap(), 10);
+    drop(job);
+    assert_eq!(clock.next_deadline(), None, "a dropped sleep leaves no timer behind");
+}
+
+#[test]
+fn huge_durations_mean_never() {
+    let clock = Clock::virtual_();
+    assert_eq!(clock.deadline(Duration::MAX), None);
+    let mut sleep = clock.sleep(Duration::MAX);
+    assert!(poll(&mut sleep).is_pending());
+    assert_eq!(clock.next_deadline(), None);
+}
+
+#[test]
+fn timeout_prefers_the_result_at_the_deadline() {
+    let clock = Clock::virtual_();
+    let event = Event::new();
+    let mut bounded = Box::pin(clock.timeout(SECOND, event.wait()));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(bounded.as_mut().poll(&mut cx).is_pending());
+    event.set();
+    clock.advance(SECOND);
+    assert_eq!(bounded.as_mut().poll(&mut cx), std::task::Poll::Ready(Ok(())));
+
+    event.reset();
+    let mut late = Box::pin(clock.timeout(SECOND, event.wait()));
+    assert!(late.as_mut().poll(&mut cx).is_pending());
+    clock.advance(SECOND);
+    assert_eq!(late.as_mut().poll(&mut cx), std::task::Poll::Ready(Err(Elapsed)));
+}
+
+#[test]
+fn the_last_waker_of_a_sleep_is_the_one_woken() {
+    let clock = Clock::virtual_();
+    let (first, second) = (Arc::new(Woken::default()), Arc::new(Woken::default()));
+    let mut sleep = clock.sleep(SECOND);
+    for woken in [&first, &second] {
+        let waker = Waker::from(woken.clone());
+        assert!(Pin::new(&mut sleep).poll(&mut Context::from_waker(&waker)).is_pending());
+    }
+    clock.advance(SECOND);
+    assert_eq!((first.count(), second.count()), (0, 1));
+}
+
+#[test]
+fn system_time_wakes_threads_by_its_own_timer_thread() {
+    let clock = Clock::system();
+    let before = clock.now();
+    clock.block_on(clock.sleep(Duration::from_millis(2)));
+    assert!(clock.now() - before >= Duration::from_millis(2));
+    assert_eq!(clock.block_on_timeout(Duration::from_millis(1), std::future::pending::<()>()), Err(Elapsed));
+}
+
+#[test]
+fn nested_block_on_does_not_swallow_the_outer_wake_up() {
+    let event = Arc::new(Event::new());
+    let outer = event.clone();
+    block_on(async move {
+        let setter = std::thread::spawn({
+            let event = outer.clone();
+            move || event.set()
+        });
+        block_on(async {});
+        outer.wait().await;
+        setter.join().unwrap();
+    });
+    assert!(event.is_set());
+}
+
+#[test]
+#[should_panic(expected = "virtual clock")]
+fn a_system_clock_is_not_moved_by_hand() {
+    Clock::system().advance(SECOND);
+}

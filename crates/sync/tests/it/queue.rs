@@ -1,0 +1,173 @@
+//! The queue against a plain list.
+
+use crate::Woken;
+use proptest::prelude::*;
+use ropewalk_sync::{Cancelled, Polled, Ticket, WaitQueue};
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    task::{Context, Waker},
+};
+
+fn cx() -> Context<'static> {
+    Context::from_waker(Waker::noop())
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    Join,
+    JoinFront,
+    Grant,
+    Poll(usize),
+    Cancel(usize),
+    Revoke,
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        3 => Just(Op::Join),
+        1 => Just(Op::JoinFront),
+        3 => Just(Op::Grant),
+        3 => any::<usize>().prop_map(Op::Poll),
+        2 => any::<usize>().prop_map(Op::Cancel),
+        1 => Just(Op::Revoke),
+    ]
+}
+
+/// Where a model waiter stands.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum At {
+    Line,
+    Granted { grant: u32, revokes: u32 },
+    Dormant,
+}
+
+proptest! {
+    #[test]
+    fn prop_queue_is_a_list_with_grants(ops in proptest::collection::vec(op(), 1..80)) {
+        let queue = WaitQueue::<u32, u32>::new();
+        let mut live: Vec<(u32, Ticket<u32, u32>, At)> = Vec::new();
+        let mut line: VecDeque<u32> = VecDeque::new();
+        let mut next = 0;
+        for op in ops {
+            match op {
+                Op::Join | Op::JoinFront => {
+                    let front = matches!(op, Op::JoinFront);
+                    let mut q = queue.lock();
+                    let ticket = if front { q.join_front(next) } else { q.join(next) };
+                    if front { line.push_front(next) } else { line.push_back(next) }
+                    live.push((next, ticket, At::Line));
+                    next += 1;
+                }
+                Op::Grant => {
+                    let granted = queue.lock().grant_front(next);
+                    match line.pop_front() {
+                        None => prop_assert_eq!(granted, Err(next)),
+                        Some(id) => {
+                            prop_assert_eq!(granted, Ok(()));
+                            let at = live.iter_mut().find(|w| w.0 == id).unwrap();
+                            at.2 = At::Granted { grant: next, revokes: 0 };
+                        }
+                    }
+                    next += 1;
+                }
+                Op::Poll(i) if !live.is_empty() => {
+                    let i = i % live.len();
+                    let polled = queue.poll(&live[i].1, &cx());
+                    match live[i].2 {
+                        At::Line => prop_assert_eq!(polled, Polled::Pending),
+                        At::Granted { grant, .. } => {
+                            prop_assert_eq!(polled, Polled::Ready(grant));
+                            drop(live.remove(i));
+                        }
+                        At::Dormant => {
+                            prop_assert_eq!(polled, Polled::Rejoined);
+                            line.push_front(live[i].0);
+                            live[i].2 = At::Line;
+                        }
+                    }
+                }
+                Op::Cancel(i) if !live.is_empty() => {
+                    let (id, ticket, at) = live.remove(i % live.len());
+                    let cancelled = queue.cancel(ticket);
+                    match at {
+                        At::Granted { grant, .. } => prop_assert_eq!(cancelled, Cancelled::Granted(grant)),
+                        At::Line | At::Dormant => prop_assert_eq!(cancelled, Cancelled::Removed),
+                    }
+                    line.retain(|&other| other != id);
+                }
+                Op::Revoke => {
+                    let mut expected = Vec::new();
+                    for (id, _, at) in &mut live {
+                        if let At::Granted { grant, revokes } = at {
+                            *revokes += 1;
+                            if *revokes == 2 {
+                                expected.push((*id, *grant));
+                                *at = At::Dormant;
+                            }
+                        }
+                    }
+                    let mut revoked = queue.lock().revoke_stale();
+                    revoked.sort_unstable();
+                    expected.sort_unstable();
+                    prop_assert_eq!(revoked, expected);
+                }
+                Op::Poll(_) | Op::Cancel(_) => {}
+            }
+            let q = queue.lock();
+            prop_assert_eq!(q.iter().copied().collect::<Vec<_>>(), line.iter().copied().collect::<Vec<_>>());
+            prop_assert_eq!(q.len(), line.len());
+        }
+    }
+}
+
+#[test]
+fn wakes_fire_after_the_latch_has_opened() {
+    struct Relock(Arc<WaitQueue<(), ()>>, Woken);
+    impl std::task::Wake for Relock {
+        fn wake(self: Arc<Self>) {
+            // Would deadlock if the latch were still closed.
+            assert!(self.0.lock().is_empty());
+            Arc::new(Woken::default());
+            self.1.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        }
+    }
+    let queue = Arc::new(WaitQueue::new());
+    let relock = Arc::new(Relock(queue.clone(), Woken::default()));
+    let ticket = queue.lock().join(());
+    assert_eq!(queue.poll(&ticket, &Context::from_waker(&Waker::from(relock.clone()))), Polled::Pending);
+    queue.lock().grant_front(()).unwrap();
+    assert_eq!(relock.1.count(), 1);
+    assert_eq!(queue.poll(&ticket, &cx()), Polled::Ready(()));
+}
+
+#[test]
+fn grant_first_offers_in_order_and_skips() {
+    let queue = WaitQueue::<u32, &str, u32>::with_state(10);
+    let (_large, small) = {
+        let mut q = queue.lock();
+        (q.join(20), q.join(5))
+    };
+    let granted = queue.lock().grant_first(|free, wanted| {
+        (*wanted <= *free).then(|| {
+            *free -= *wanted;
+            "served"
+        })
+    });
+    assert!(granted);
+    assert_eq!(*queue.lock(), 5);
+    assert_eq!(queue.poll(&small, &cx()), Polled::Ready("served"));
+    assert_eq!(queue.lock().front(), Some(&20));
+}
+
+#[test]
+#[should_panic(expected = "spent")]
+fn a_spent_ticket_is_refused() {
+    let queue = WaitQueue::<(), ()>::new();
+    let (a, b) = (queue.lock().join(()), WaitQueue::<(), ()>::new());
+    // The other queue has no such node generation after one round.
+    let mine = b.lock().join(());
+    drop(b.cancel(mine));
+    let _again = b.lock().join(());
+    drop(b.cancel(a));
+}
