@@ -62,6 +62,7 @@ impl Timers {
     }
 
     /// Takes out the wakers of all timers due at `now`, in order.
+    #[cfg(feature = "test-util")]
     pub(crate) fn take_due(&self, now: Instant) -> Vec<Waker> {
         self.state.lock().take_due(now)
     }
