@@ -1,0 +1,79 @@
+//! Waiting for a connection.
+
+use crate::{
+    conn::{Conn, Lease},
+    error::GetError,
+    manager::{Managed, Role},
+    pool::Pool,
+    shared::{Entered, Grant, Refusal, Shared},
+    state::Party,
+};
+use ropewalk_sync::{Cancelled, Polled, Ticket};
+use std::{
+    panic::Location,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+/// Takes a connection within `limit`. The pool stays open while this waits.
+pub(crate) async fn acquire<M: Managed>(
+    pool: Pool<M>,
+    role: Role,
+    limit: Duration,
+    location: &'static Location<'static>,
+) -> Result<Conn<M>, GetError<M::Error>> {
+    let shared = &pool.handle.shared;
+    let lane = shared.lane_of(role);
+    let since = shared.now();
+    let party = Party { owner: pool.owner.clone(), location, since };
+    let ticket = match shared.enter(lane, party)? {
+        Entered::Served(lease) => return Ok(Conn::new(lease)),
+        Entered::Waiting(ticket) => ticket,
+    };
+    let wait = Wait { shared: shared.clone(), lane, ticket: Some(ticket) };
+    let outcome = shared.exec.clock.timeout(limit, wait).await;
+    let waited = shared.now().saturating_duration_since(since);
+    shared.waits.record_duration(waited);
+    match outcome {
+        Ok(Ok(lease)) => Ok(Conn::new(lease)),
+        Ok(Err(Refusal::Closed)) => Err(GetError::Closed),
+        Ok(Err(Refusal::Connect(cause, attempts))) => Err(GetError::Connect { cause, attempts }),
+        Err(_elapsed) => Err(shared.explain(lane, waited)),
+    }
+}
+
+/// A place in the line. Dropped with a grant in hand, it passes the grant on.
+struct Wait<M: Managed> {
+    shared: Arc<Shared<M>>,
+    lane: usize,
+    ticket: Option<Ticket<Party, Grant<M>>>,
+}
+
+impl<M: Managed> Future for Wait<M> {
+    type Output = Result<Lease<M>, Refusal<M::Error>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            let Some(ticket) = &self.ticket else { return Poll::Pending };
+            match self.shared.lanes[self.lane].poll(ticket, cx) {
+                Polled::Ready(grant) => {
+                    self.ticket = None;
+                    return Poll::Ready(grant.map(|entry| Lease::new(self.shared.clone(), self.lane, entry)));
+                }
+                Polled::Pending => return Poll::Pending,
+                Polled::Rejoined => self.shared.serve(self.lane),
+            }
+        }
+    }
+}
+
+impl<M: Managed> Drop for Wait<M> {
+    fn drop(&mut self) {
+        let Some(ticket) = self.ticket.take() else { return };
+        if let Cancelled::Granted(Ok(entry)) = self.shared.lanes[self.lane].cancel(ticket) {
+            self.shared.pass_on(self.lane, entry);
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! The pool's keeper: what happens by time alone.
+//!
+//! Lifetimes and idle timeouts, background checks, bounds of blocking steps, retries and probes,
+//! grants that nobody polls, reports of leaks. It sleeps until the earliest of them and is rung when
+//! an earlier one comes up.
+
+use crate::{
+    error::ConnectError,
+    manager::Managed,
+    shared::{LockedLane, Shared},
+    state::{CHECKING, Phase, Todo},
+    stats::CloseCause,
+    waits::Held,
+};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Instant,
+};
+
+pub(crate) async fn keep<M: Managed>(shared: Arc<Shared<M>>) {
+    while !shared.drained.is_set() {
+        let now = shared.now();
+        let mut next = None;
+        for lane in 0..shared.lanes.len() {
+            let alarm = shared.upkeep(lane, now);
+            next = [next, alarm].into_iter().flatten().min();
+        }
+        // Being rung and waking by time lead to the same look around.
+        let _ = shared.exec.clock.timeout_at(next, shared.keeper.notified()).await;
+    }
+}
+
+impl<M: Managed> Shared<M> {
+    /// Does what is due in a lane; tells when to look again.
+    fn upkeep(self: &Arc<Self>, lane: usize, now: Instant) -> Option<Instant> {
+        let mut todo = Todo::default();
+        let mut leaks = Vec::new();
+        let mut q = self.lanes[lane].lock();
+        q.alarm = None;
+        self.take_back_unpolled(&mut q, now, &mut todo);
+        let old_errors = self.give_up_stuck(&mut q, now, &mut todo);
+        if !q.closed {
+            self.reap(&mut q, now, &mut todo);
+            self.refresh(&mut q, now, &mut todo);
+            q.probe(now, &mut todo);
+            self.restock(&mut q, now, &mut todo);
+        }
+        self.find_leaks(&mut q, now, &mut leaks, &mut todo);
+        self.set_alarms(&mut q, now, &mut todo);
+        let alarm = q.alarm;
+        let closed = q.closed;
+        drop(q);
+        drop(old_errors);
+        // This is the keeper: it need not be rung.
+        todo.ring = false;
+        self.run(lane, todo);
+        if let Some(on_leak) = &self.config.on_leak {
+            for held in &leaks {
+                // The panic hook has reported it.
+                let _ = catch_unwind(AssertUnwindSafe(|| on_leak(held)));
+            }
+        }
+        if closed {
+            self.look_whether_drained();
+        }
+        alarm
+    }
+
+    /// Grants that lay unpolled go to the next in line. Steps that take long no longer count as
+    /// connections about to come.
+    fn take_back_unpolled(&self, q: &mut LockedLane<'_, M>, now: Instant, todo: &mut Todo<M::Conn>) {
+        if q.patrol_at.is_none_or(|at| now < at) {
+            return;
+        }
+        for (_, grant) in q.revoke_stale() {
+            // A refusal that was taken back is told again when its waiter returns.
+            if let Ok(entry) = grant {
+                q.tally.regrants += 1;
+                self.hand_over(q, entry, now, todo);
+            }
+        }
+        q.patrols = q.patrols.saturating_sub(1);
+        let busy = !q.is_empty() || q.patrols > 0;
+        q.patrol_at = if busy { now.checked_add(self.config.regrant_after) } else { None };
+        if !q.is_empty() {
+            let trusted = now.checked_sub(self.config.regrant_after);
+            let missing = q.wanted(q.len(), trusted, now);
+            q.open(missing, self.bounds(), now, todo);
+        }
+    }
+
+    /// Frees the slots of blocking steps that outlived their bound, as long as not too many threads
+    /// have been lost that way.
+    ///
+    /// Gives errors that must be dropped outside the latch.
+    fn give_up_stuck(
+        &self,
+        q: &mut LockedLane<'_, M>,
+        now: Instant,
+        todo: &mut Todo<M::Conn>,
+    ) -> Vec<ConnectError<M::Error>> {
+        let mut old = Vec::new();
+        let Some(bounds) = self.bounds() else { return old };
+        while q.stuck < self.config.max_stuck {
+            let overdue = q.live().find_map(|(slot, phase, since)| {
+                let bound = match phase {
+                    Phase::Opening => bounds.connect,
+                    Phase::Checking | Phase::Resetting | Phase::Closing(_) => bounds.check,
+                    Phase::Idle | Phase::InUse { .. } => return None,
+                };
+                since.checked_add(bound).is_some_and(|at| at <= now).then_some(slot)
+            });
+            let Some(slot) = overdue else { break };
+            let phase = q.release(slot);
+            q.stuck += 1;
+            self.exec.workers.lost_one();
+            match phase {
+                Some(Phase::Opening) => {
+                    old.extend(self.failed(q, ConnectError::TimedOut(bounds.connect), now, todo));
+                }
+                Some(Phase::Checking) => {
+                    q.tally.checks_failed += 1;
+                    q.tally.closed[CloseCause::Stuck.index()] += 1;
+                }
+                Some(Phase::Idle | Phase::InUse { .. } | Phase::Resetting | Phase::Closing(_)) | None => {
+                    q.tally.closed[CloseCause::Stuck.index()] += 1;
+                }
+            }
+        }
+        old
+    }
+
+    /// Closes idle connections that are too old or too many.
+    fn reap(&self, q: &mut LockedLane<'_, M>, now: Instant, todo: &mut Todo<M::Conn>) {
+        let mut at = 0;
+        while let Some(entry) = q.idle.get(at) {
+            let old = entry.meta.expires.is_some_and(|expires| expires <= now);
+            let rested =
+                entry.meta.idle_since.checked_add(self.config.idle_timeout).is_some_and(|end| end <= now);
+            let cause = if old {
+                CloseCause::Lifetime
+            } else if rested && q.staying() > q.min {
+                CloseCause::Idle
+            } else if q.staying() > q.max {
+                CloseCause::Resized
+            } else {
+                at += 1;
+                continue;
+            };
+            if let Some(entry) = q.idle.remove(at) {
+                q.close(entry, cause, self.bounds(), now, todo);
+            }
+        }
+    }
+
+    /// Checks the idle connection that has gone unchecked for longest, if it is time.
+    fn refresh(&self, q: &mut LockedLane<'_, M>, now: Instant, todo: &mut Todo<M::Conn>) {
+        if !q.is_empty() || q.count(CHECKING) > 0 {
+            return;
+        }
+        let due =
+            |verified: Instant| verified.checked_add(self.config.check_every).is_some_and(|at| at <= now);
+        let oldest = (0..q.idle.len()).min_by_key(|&at| q.idle[at].meta.verified);
+        let Some(at) = oldest.filter(|&at| due(q.idle[at].meta.verified)) else { return };
+        if let Some(entry) = q.idle.remove(at) {
+            q.start(entry, Phase::Checking, self.bounds(), now, todo);
+        }
+    }
+
+    fn find_leaks(
+        &self,
+        q: &mut LockedLane<'_, M>,
+        now: Instant,
+        leaks: &mut Vec<Held>,
+        todo: &mut Todo<M::Conn>,
+    ) {
+        let after = self.config.leak_after;
+        let role = q.role;
+        let mut next = None;
+        for (party, reported) in q.parties_mut() {
+            let at = party.since.checked_add(after);
+            if *reported {
+                continue;
+            }
+            if at.is_some_and(|at| at <= now) {
+                *reported = true;
+                leaks.push(Held::new(&self.config.name, party, role, now));
+            } else {
+                next = [next, at].into_iter().flatten().min();
+            }
+        }
+        q.tally.leaks += leaks.len() as u64;
+        q.alarm_at(next, todo);
+    }
+
+    /// The earliest thing that is still to come.
+    fn set_alarms(&self, q: &mut LockedLane<'_, M>, now: Instant, todo: &mut Todo<M::Conn>) {
+        let spare = q.staying() > q.min;
+        let checking = q.count(CHECKING) > 0;
+        let mut next =
+            [q.patrol_at, q.probe_at, q.retry_at.filter(|&at| at > now)].into_iter().flatten().min();
+        // What is due and was left undone waits for an event (the end of a check, of a stuck step), which
+        // rings; looking again at once would be a busy loop.
+        let mut consider =
+            |at: Option<Instant>| next = [next, at.filter(|&at| at > now)].into_iter().flatten().min();
+        for entry in &q.idle {
+            consider(entry.meta.expires);
+            if spare {
+                consider(entry.meta.idle_since.checked_add(self.config.idle_timeout));
+            }
+            // While one is being checked its end brings the next look.
+            if !checking {
+                consider(entry.meta.verified.checked_add(self.config.check_every));
+            }
+        }
+        if let Some(bounds) = self.bounds() {
+            for (_, phase, since) in q.live() {
+                match phase {
+                    Phase::Opening => consider(since.checked_add(bounds.connect)),
+                    Phase::Checking | Phase::Resetting | Phase::Closing(_) => {
+                        consider(since.checked_add(bounds.check));
+                    }
+                    Phase::Idle | Phase::InUse { .. } => {}
+                }
+            }
+        }
+        q.alarm_at(next, todo);
+    }
+}

@@ -1,0 +1,567 @@
+//! The pool's core: what happens to a connection between callers and drivers.
+//!
+//! Every section locks one lane, changes slots and line together, collects what is left to do in a
+//! [`Todo`], opens the latch, and only then starts steps, runs user code or wakes the keeper.
+
+use crate::{
+    builder::{Config, OnConnectFailure},
+    conn::Lease,
+    driver::{Exec, Op, Outcome},
+    error::{ConnectError, GetError, TryGetError},
+    manager::{Managed, Role},
+    state::{
+        Bounds, CHECKING, Entry, IDLE, IN_USE, Meta, Party, Phase, RESETTING, SlotId, State, Step, Todo,
+    },
+    stats::CloseCause,
+};
+use ropewalk_measure::Histogram;
+use ropewalk_sync::{Event, Locked, Signal, Ticket, WaitQueue};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// What a waiter is handed.
+pub(crate) type Grant<M> = Result<Entry<<M as Managed>::Conn>, Refusal<<M as Managed>::Error>>;
+pub(crate) type LaneState<M> = State<<M as Managed>::Conn, <M as Managed>::Error>;
+pub(crate) type Lane<M> = WaitQueue<Party, Grant<M>, LaneState<M>>;
+pub(crate) type LockedLane<'a, M> = Locked<'a, Party, Grant<M>, LaneState<M>>;
+
+/// Why a waiter is sent away.
+pub(crate) enum Refusal<E> {
+    Closed,
+    Connect(ConnectError<E>, u32),
+}
+
+pub(crate) enum Entered<M: Managed> {
+    Served(Lease<M>),
+    Waiting(Ticket<Party, Grant<M>>),
+}
+
+pub(crate) struct Shared<M: Managed> {
+    pub(crate) manager: Arc<M>,
+    pub(crate) config: Config,
+    pub(crate) exec: Exec,
+    /// One, or the readers' and the writer's.
+    pub(crate) lanes: Box<[Lane<M>]>,
+    pub(crate) keeper: Signal,
+    pub(crate) drained: Event,
+    pub(crate) waits: Histogram,
+    pub(crate) holds: Histogram,
+}
+
+impl<M: Managed> Shared<M> {
+    pub(crate) fn now(&self) -> Instant {
+        self.exec.clock.now()
+    }
+
+    /// The bounds that the keeper watches: those of blocking steps. Async ones end by themselves.
+    pub(crate) fn bounds(&self) -> Option<Bounds> {
+        (!M::ASYNC).then_some(Bounds { connect: self.exec.connect_timeout, check: self.exec.check_timeout })
+    }
+
+    pub(crate) fn lane_of(&self, role: Role) -> usize {
+        match role {
+            Role::Any => 0,
+            Role::Writer => self.lanes.len() - 1,
+        }
+    }
+
+    /// Takes a connection or joins the line.
+    pub(crate) fn enter(
+        self: &Arc<Self>,
+        lane: usize,
+        party: Party,
+    ) -> Result<Entered<M>, GetError<M::Error>> {
+        let now = self.now();
+        let mut todo = Todo::default();
+        let mut q = self.lanes[lane].lock();
+        if q.closed {
+            return Err(GetError::Closed);
+        }
+        q.tally.gets += 1;
+        if q.is_empty() {
+            if let Some(entry) = q.take_idle(&self.config, self.bounds(), now, &mut todo) {
+                self.hold(&mut q, &entry, party, now, &mut todo);
+                drop(q);
+                self.run(lane, todo);
+                return Ok(Entered::Served(Lease::new(self.clone(), lane, entry)));
+            }
+        }
+        let waiting = q.len();
+        if waiting >= self.config.max_waiters {
+            drop(q);
+            self.run(lane, todo);
+            return Err(GetError::TooManyWaiters { waiting });
+        }
+        q.tally.waits += 1;
+        let ticket = q.join(party);
+        // What is missing is decided in the same step as the joining, so nobody waits for a
+        // connection that everybody believes another will open.
+        self.restock(&mut q, now, &mut todo);
+        self.patrol(&mut q, now, &mut todo);
+        drop(q);
+        self.run(lane, todo);
+        Ok(Entered::Waiting(ticket))
+    }
+
+    pub(crate) fn try_enter(self: &Arc<Self>, lane: usize, party: Party) -> Result<Lease<M>, TryGetError> {
+        let now = self.now();
+        let mut todo = Todo::default();
+        let mut q = self.lanes[lane].lock();
+        if q.closed {
+            return Err(TryGetError::Closed);
+        }
+        let mut found = None;
+        if q.is_empty() {
+            q.tally.gets += 1;
+            found = q.take_idle(&self.config, self.bounds(), now, &mut todo);
+            match &found {
+                Some(entry) => self.hold(&mut q, entry, party, now, &mut todo),
+                // Callers that only try are demand too.
+                None => {
+                    let missing = q.wanted(1, None, now);
+                    q.open(missing, self.bounds(), now, &mut todo);
+                }
+            }
+        }
+        drop(q);
+        let checking = todo.steps.iter().any(|step| matches!(step, Step::Check(_)));
+        self.run(lane, todo);
+        match found {
+            Some(entry) => Ok(Lease::new(self.clone(), lane, entry)),
+            None if checking => Err(TryGetError::Checking),
+            None => Err(TryGetError::Busy),
+        }
+    }
+
+    fn hold(
+        &self,
+        q: &mut LockedLane<'_, M>,
+        entry: &Entry<M::Conn>,
+        party: Party,
+        now: Instant,
+        todo: &mut Todo<M::Conn>,
+    ) {
+        q.enter(entry.meta.slot, Phase::InUse { party: Party { since: now, ..party }, reported: false }, now);
+        q.alarm_at(now.checked_add(self.config.leak_after), todo);
+    }
+
+    /// Takes back what a caller held.
+    pub(crate) fn give_back(
+        self: &Arc<Self>,
+        lane: usize,
+        mut entry: Entry<M::Conn>,
+        fate: Option<CloseCause>,
+    ) {
+        let conn = &entry.conn;
+        let judged =
+            catch_unwind(AssertUnwindSafe(|| (self.manager.is_broken(conn), self.manager.needs_reset(conn))));
+        let (broken, dirty) = judged.unwrap_or((true, false));
+        let fate = fate.or(broken.then_some(CloseCause::Broken));
+        let now = self.now();
+        entry.meta.uses += 1;
+        let mut todo = Todo::default();
+        let mut q = self.lanes[lane].lock();
+        let held = self.end_hold(&mut q, &entry.meta, now);
+        match fate {
+            Some(cause) => q.close(entry, cause, self.bounds(), now, &mut todo),
+            None if dirty && !q.closed => q.start(entry, Phase::Resetting, self.bounds(), now, &mut todo),
+            None => self.hand_over(&mut q, entry, now, &mut todo),
+        }
+        drop(q);
+        self.run(lane, todo);
+        if let Some(held) = held {
+            self.holds.record_duration(held);
+        }
+    }
+
+    /// Forgets a connection that a caller keeps for good.
+    pub(crate) fn detach(self: &Arc<Self>, lane: usize, meta: &Meta) {
+        let now = self.now();
+        let mut todo = Todo::default();
+        let mut q = self.lanes[lane].lock();
+        self.end_hold(&mut q, meta, now);
+        q.release(meta.slot);
+        q.tally.closed[CloseCause::Detached.index()] += 1;
+        self.restock(&mut q, now, &mut todo);
+        let closed = q.closed;
+        drop(q);
+        self.run(lane, todo);
+        if closed {
+            self.look_whether_drained();
+        }
+    }
+
+    fn end_hold(&self, q: &mut LockedLane<'_, M>, meta: &Meta, now: Instant) -> Option<Duration> {
+        let Some(Phase::InUse { party, .. }) = q.phase(meta.slot) else { return None };
+        let held = now.saturating_duration_since(party.since);
+        q.tally.held = q.tally.held.saturating_add(held);
+        Some(held)
+    }
+
+    /// Gives a connection that works to the oldest waiter, or lays it by, or closes it if it should
+    /// not live on.
+    pub(crate) fn hand_over(
+        &self,
+        q: &mut LockedLane<'_, M>,
+        mut entry: Entry<M::Conn>,
+        now: Instant,
+        todo: &mut Todo<M::Conn>,
+    ) {
+        let end = if q.closed {
+            Some(CloseCause::PoolClosed)
+        } else if q.staying() > q.max {
+            Some(CloseCause::Resized)
+        } else if entry.meta.expires.is_some_and(|at| at <= now) {
+            Some(CloseCause::Lifetime)
+        } else {
+            None
+        };
+        if let Some(cause) = end {
+            return q.close(entry, cause, self.bounds(), now, todo);
+        }
+        (entry.meta.verified, entry.meta.idle_since) = (now, now);
+        let meta = entry.meta;
+        let mut entry = Some(entry);
+        q.grant_first(|state, party| {
+            let entry = entry.take()?;
+            let party = Party { since: now, ..party.clone() };
+            state.enter(meta.slot, Phase::InUse { party, reported: false }, now);
+            Some(Ok(entry))
+        });
+        match entry {
+            None => {
+                q.alarm_at(now.checked_add(self.config.leak_after), todo);
+                q.patrols = 2;
+                self.patrol(q, now, todo);
+            }
+            Some(entry) => {
+                q.enter(meta.slot, Phase::Idle, now);
+                q.idle.push_back(entry);
+                q.alarm_at(meta.expires, todo);
+                q.alarm_at(now.checked_add(self.config.check_every), todo);
+                if q.staying() > q.min {
+                    q.alarm_at(now.checked_add(self.config.idle_timeout), todo);
+                }
+            }
+        }
+    }
+
+    /// Gives on what was handed to a waiter that went away.
+    pub(crate) fn pass_on(self: &Arc<Self>, lane: usize, entry: Entry<M::Conn>) {
+        let now = self.now();
+        let mut todo = Todo::default();
+        let mut q = self.lanes[lane].lock();
+        self.hand_over(&mut q, entry, now, &mut todo);
+        drop(q);
+        self.run(lane, todo);
+    }
+
+    /// Makes the keeper look at the line from time to time while anybody stands in it or has been
+    /// handed something lately.
+    pub(crate) fn patrol(&self, q: &mut LockedLane<'_, M>, now: Instant, todo: &mut Todo<M::Conn>) {
+        if q.patrol_at.is_none() {
+            q.patrol_at = now.checked_add(self.config.regrant_after);
+            let at = q.patrol_at;
+            q.alarm_at(at, todo);
+        }
+    }
+
+    /// Starts to open what the line and the least size call for.
+    pub(crate) fn restock(&self, q: &mut LockedLane<'_, M>, now: Instant, todo: &mut Todo<M::Conn>) {
+        let missing = q.wanted(q.len(), None, now);
+        q.open(missing, self.bounds(), now, todo);
+    }
+
+    pub(crate) fn restock_all(self: &Arc<Self>) {
+        for lane in 0..self.lanes.len() {
+            let now = self.now();
+            let mut todo = Todo::default();
+            let mut q = self.lanes[lane].lock();
+            self.restock(&mut q, now, &mut todo);
+            drop(q);
+            self.run(lane, todo);
+        }
+    }
+
+    /// Serves the head of the line from what lies idle: a waiter whose grant was taken back has
+    /// returned.
+    pub(crate) fn serve(self: &Arc<Self>, lane: usize) {
+        let now = self.now();
+        let mut todo = Todo::default();
+        let mut q = self.lanes[lane].lock();
+        if q.closed {
+            q.grant_all(|| Err(Refusal::Closed));
+        }
+        while !q.is_empty() {
+            let Some(entry) = q.take_idle(&self.config, self.bounds(), now, &mut todo) else { break };
+            self.hand_over(&mut q, entry, now, &mut todo);
+        }
+        self.restock(&mut q, now, &mut todo);
+        self.patrol(&mut q, now, &mut todo);
+        drop(q);
+        self.run(lane, todo);
+    }
+
+    /// Says why a waiter got nothing in time.
+    pub(crate) fn explain(&self, lane: usize, waited: Duration) -> GetError<M::Error> {
+        let mut q = self.lanes[lane].lock();
+        q.tally.timeouts += 1;
+        let last_error = q.last_error.clone().filter(|_| q.failures > 0);
+        let exist = q.count(IDLE) + q.count(IN_USE) + q.count(CHECKING) + q.count(RESETTING);
+        match last_error {
+            Some(cause) if exist == 0 => GetError::Connect { cause, attempts: q.failures },
+            last_error => GetError::Timeout { waited, standing: q.standing(q.len()), last_error },
+        }
+    }
+
+    /// Starts the steps that a section left behind.
+    pub(crate) fn run(self: &Arc<Self>, lane: usize, todo: Todo<M::Conn>) {
+        if todo.ring {
+            self.keeper.notify();
+        }
+        for step in todo.steps {
+            let (op, running) = match step {
+                Step::Open(slot) => {
+                    let writer = self.lanes[lane].lock().role == Role::Writer;
+                    (Op::Open { writer }, Running::new(self, lane, slot, None))
+                }
+                Step::Check(entry) => {
+                    (Op::Check(entry.conn), Running::new(self, lane, entry.meta.slot, Some(entry.meta)))
+                }
+                Step::Reset(entry) => {
+                    (Op::Reset(entry.conn), Running::new(self, lane, entry.meta.slot, Some(entry.meta)))
+                }
+                Step::Close(entry) => {
+                    (Op::Close(entry.conn), Running::new(self, lane, entry.meta.slot, Some(entry.meta)))
+                }
+            };
+            self.manager.clone().start(&self.exec, op, Box::new(move |outcome| running.finish(outcome)));
+        }
+    }
+
+    /// Ends a connection that no slot accounts for any more.
+    fn dispose(&self, conn: M::Conn) {
+        self.manager.clone().start(&self.exec, Op::Close(conn), Box::new(drop));
+    }
+
+    fn opened(self: &Arc<Self>, lane: usize, slot: SlotId, result: Result<M::Conn, ConnectError<M::Error>>) {
+        let refused = match &result {
+            Err(ConnectError::Failed(error)) => {
+                catch_unwind(AssertUnwindSafe(|| self.manager.is_refusal(error))).unwrap_or(false)
+            }
+            Ok(_) | Err(_) => false,
+        };
+        let now = self.now();
+        let mut todo = Todo::default();
+        let mut q = self.lanes[lane].lock();
+        if q.phase(slot).is_none() {
+            // Its bound passed long ago and its slot is another's.
+            self.unstick(&mut q);
+            drop(q);
+            if let Ok(conn) = result {
+                self.dispose(conn);
+            }
+            return;
+        }
+        let old_error = match result {
+            Ok(conn) => {
+                q.tally.opened += 1;
+                (q.failures, q.retry_at) = (0, None);
+                q.probe_delay = (q.probe_delay / 2).max(crate::state::PROBE_LEAST);
+                let expires = q.expiry(&self.config, now);
+                let meta = Meta { slot, opened: now, expires, verified: now, idle_since: now, uses: 0 };
+                self.hand_over(&mut q, Entry { conn, meta }, now, &mut todo);
+                q.last_error.take()
+            }
+            Err(error) => {
+                q.release(slot);
+                if refused {
+                    q.refused(now, &mut todo);
+                }
+                self.failed(&mut q, error, now, &mut todo)
+            }
+        };
+        self.restock(&mut q, now, &mut todo);
+        let closed = q.closed;
+        drop(q);
+        drop(old_error);
+        self.run(lane, todo);
+        if closed {
+            self.look_whether_drained();
+        }
+    }
+
+    /// Notes a failed attempt; gives the error noted before, to be dropped outside the latch.
+    pub(crate) fn failed(
+        &self,
+        q: &mut LockedLane<'_, M>,
+        error: ConnectError<M::Error>,
+        now: Instant,
+        todo: &mut Todo<M::Conn>,
+    ) -> Option<ConnectError<M::Error>> {
+        q.tally.connect_failures += 1;
+        q.failures = q.failures.saturating_add(1);
+        let delay = q.backoff();
+        q.retry_at = now.checked_add(delay);
+        let at = q.retry_at;
+        q.alarm_at(at, todo);
+        if self.config.on_failure == OnConnectFailure::Fail && q.size() == 0 {
+            let attempts = q.failures;
+            q.grant_all(|| Err(Refusal::Connect(error.clone(), attempts)));
+        }
+        q.last_error.replace(error)
+    }
+
+    fn judged(
+        self: &Arc<Self>,
+        lane: usize,
+        meta: Meta,
+        conn: M::Conn,
+        verdict: Result<(), ConnectError<M::Error>>,
+    ) {
+        let now = self.now();
+        let mut todo = Todo::default();
+        let mut q = self.lanes[lane].lock();
+        let resetting = match q.phase(meta.slot) {
+            Some(phase) => matches!(phase, Phase::Resetting),
+            None => {
+                self.unstick(&mut q);
+                drop(q);
+                self.dispose(conn);
+                return;
+            }
+        };
+        let entry = Entry { conn, meta };
+        if resetting {
+            q.tally.resets += 1;
+        } else {
+            q.tally.checks += 1;
+            // The next background check may begin.
+            todo.ring = true;
+        }
+        match &verdict {
+            Ok(()) => self.hand_over(&mut q, entry, now, &mut todo),
+            Err(error) => {
+                if !resetting {
+                    q.tally.checks_failed += 1;
+                }
+                let cause = match (error, resetting) {
+                    (ConnectError::TimedOut(_), _) => CloseCause::Stuck,
+                    (_, false) => CloseCause::CheckFailed,
+                    (_, true) => CloseCause::ResetFailed,
+                };
+                q.close(entry, cause, self.bounds(), now, &mut todo);
+            }
+        }
+        drop(q);
+        drop(verdict);
+        self.run(lane, todo);
+    }
+
+    /// A step has ended its connection, or was lost with it.
+    fn gone(self: &Arc<Self>, lane: usize, slot: SlotId, lost: bool) {
+        let now = self.now();
+        let mut todo = Todo::default();
+        let mut q = self.lanes[lane].lock();
+        let old_error = match q.release(slot) {
+            None => {
+                self.unstick(&mut q);
+                None
+            }
+            Some(Phase::Opening) => self.failed(&mut q, ConnectError::Lost, now, &mut todo),
+            Some(Phase::Closing(cause)) => {
+                q.tally.closed[cause.index()] += 1;
+                None
+            }
+            Some(Phase::Idle | Phase::InUse { .. } | Phase::Checking | Phase::Resetting) => {
+                debug_assert!(lost, "only a lost step ends without a verdict");
+                q.tally.closed[CloseCause::Lost.index()] += 1;
+                None
+            }
+        };
+        self.restock(&mut q, now, &mut todo);
+        let closed = q.closed;
+        drop(q);
+        drop(old_error);
+        self.run(lane, todo);
+        if closed {
+            self.look_whether_drained();
+        }
+    }
+
+    /// A step that outlived its bound has come to its end: its thread is back, its slot is another's.
+    fn unstick(&self, q: &mut LockedLane<'_, M>) {
+        q.stuck = q.stuck.saturating_sub(1);
+        self.exec.workers.found_one();
+        // Another stuck step may be given up now.
+        self.keeper.notify();
+    }
+
+    /// Stops handing out, sends waiters away and closes what lies idle.
+    pub(crate) fn begin_close(self: &Arc<Self>) {
+        for lane in 0..self.lanes.len() {
+            let now = self.now();
+            let mut todo = Todo::default();
+            let mut q = self.lanes[lane].lock();
+            if !q.closed {
+                q.closed = true;
+                q.grant_all(|| Err(Refusal::Closed));
+                while let Some(entry) = q.idle.pop_front() {
+                    q.close(entry, CloseCause::PoolClosed, self.bounds(), now, &mut todo);
+                }
+            }
+            drop(q);
+            self.run(lane, todo);
+        }
+        self.look_whether_drained();
+    }
+
+    pub(crate) fn look_whether_drained(&self) {
+        let empty = self.lanes.iter().all(|lane| {
+            let q = lane.lock();
+            q.closed && q.size() == 0
+        });
+        if empty {
+            self.drained.set();
+            self.exec.workers.stop();
+        }
+    }
+}
+
+/// A step under way; dropped unfinished, it was lost.
+struct Running<M: Managed> {
+    shared: Arc<Shared<M>>,
+    lane: usize,
+    slot: SlotId,
+    meta: Option<Meta>,
+    finished: bool,
+}
+
+impl<M: Managed> Running<M> {
+    fn new(shared: &Arc<Shared<M>>, lane: usize, slot: SlotId, meta: Option<Meta>) -> Self {
+        Self { shared: shared.clone(), lane, slot, meta, finished: false }
+    }
+
+    fn finish(mut self, outcome: Outcome<M::Conn, M::Error>) {
+        self.finished = true;
+        match (outcome, self.meta) {
+            (Outcome::Opened(result), _) => self.shared.opened(self.lane, self.slot, result),
+            (Outcome::Judged(conn, verdict), Some(meta)) => {
+                self.shared.judged(self.lane, meta, conn, verdict);
+            }
+            (Outcome::Judged(..), None) => unreachable!("only a connection that is open is judged"),
+            (Outcome::Closed, _) => self.shared.gone(self.lane, self.slot, false),
+        }
+    }
+}
+
+impl<M: Managed> Drop for Running<M> {
+    fn drop(&mut self) {
+        if !self.finished {
+            self.shared.gone(self.lane, self.slot, true);
+        }
+    }
+}

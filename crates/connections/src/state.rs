@@ -1,0 +1,442 @@
+//! What a pool knows about its connections.
+//!
+//! A connection's slot goes through these phases, all of them changed under the latch of the lane's
+//! queue, so that "nothing idle", "joined the line" and "one more is being opened" are one step:
+//!
+//! ```text
+//!               opened                 taken                 given back
+//!   Opening ------------> Idle <----------------> InUse ------------------+
+//!      |                  ^  |  \                   |                     |
+//!      | failed           |  |   \ stale            | needs a reset       v
+//!      v             good |  |    +---> Checking    +---> Resetting --> Idle or handed over
+//!    (free)               +--|------------/ | bad             | failed
+//!      ^                     |              v                 v
+//!      +----- closed --------+--------> Closing <-------------+
+//! ```
+//!
+//! A phase other than `Idle` and `InUse` belongs to a step on the pool's drivers. A slot that its
+//! step left behind (a check that never answers) is freed with its generation raised; the step finds
+//! at its end that the slot is another's and closes what it holds.
+
+use crate::{
+    builder::{Config, IdleOrder},
+    error::{ConnectError, Standing},
+    manager::Role,
+    stats::CloseCause,
+};
+use std::{
+    collections::VecDeque,
+    panic::Location,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// Who waits for a connection or holds one.
+#[derive(Clone, Debug)]
+pub(crate) struct Party {
+    pub(crate) owner: Option<Arc<str>>,
+    pub(crate) location: &'static Location<'static>,
+    pub(crate) since: Instant,
+}
+
+/// A connection that nobody else has.
+pub(crate) struct Entry<C> {
+    pub(crate) conn: C,
+    pub(crate) meta: Meta,
+}
+
+/// What is known of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Meta {
+    pub(crate) slot: SlotId,
+    pub(crate) opened: Instant,
+    pub(crate) expires: Option<Instant>,
+    /// When it was last seen working: opened, checked or given back.
+    pub(crate) verified: Instant,
+    /// When it was last given back.
+    pub(crate) idle_since: Instant,
+    pub(crate) uses: u64,
+}
+
+/// Names a slot for as long as one connection has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SlotId {
+    index: u32,
+    generation: u32,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Phase {
+    Opening,
+    Idle,
+    InUse { party: Party, reported: bool },
+    Checking,
+    Resetting,
+    Closing(CloseCause),
+}
+
+impl Phase {
+    fn kind(&self) -> usize {
+        match self {
+            Self::Opening => OPENING,
+            Self::Idle => IDLE,
+            Self::InUse { .. } => IN_USE,
+            Self::Checking => CHECKING,
+            Self::Resetting => RESETTING,
+            Self::Closing(_) => CLOSING,
+        }
+    }
+}
+
+pub(crate) const OPENING: usize = 0;
+pub(crate) const IDLE: usize = 1;
+pub(crate) const IN_USE: usize = 2;
+pub(crate) const CHECKING: usize = 3;
+pub(crate) const RESETTING: usize = 4;
+pub(crate) const CLOSING: usize = 5;
+
+struct Slot {
+    generation: u32,
+    content: Option<(Phase, Instant)>,
+}
+
+/// What is left to do once the latch is open.
+pub(crate) struct Todo<C> {
+    pub(crate) steps: Vec<Step<C>>,
+    /// The keeper sleeps for too long.
+    pub(crate) ring: bool,
+}
+
+impl<C> Default for Todo<C> {
+    fn default() -> Self {
+        Self { steps: Vec::new(), ring: false }
+    }
+}
+
+pub(crate) enum Step<C> {
+    Open(SlotId),
+    Check(Entry<C>),
+    Reset(Entry<C>),
+    Close(Entry<C>),
+}
+
+/// How long at most a blocking step may take, by phase.
+#[derive(Clone, Copy)]
+pub(crate) struct Bounds {
+    pub(crate) connect: Duration,
+    pub(crate) check: Duration,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) gets: u64,
+    pub(crate) waits: u64,
+    pub(crate) timeouts: u64,
+    pub(crate) opened: u64,
+    pub(crate) connect_failures: u64,
+    pub(crate) refusals: u64,
+    pub(crate) checks: u64,
+    pub(crate) checks_failed: u64,
+    pub(crate) resets: u64,
+    pub(crate) leaks: u64,
+    pub(crate) regrants: u64,
+    pub(crate) closed: [u64; CloseCause::COUNT],
+    pub(crate) held: Duration,
+}
+
+pub(crate) struct State<C, E> {
+    pub(crate) role: Role,
+    pub(crate) min: usize,
+    pub(crate) max: usize,
+    /// The most the server takes, as far as is known; never above `max`.
+    pub(crate) limit: usize,
+    pub(crate) probe_at: Option<Instant>,
+    pub(crate) probe_delay: Duration,
+    pub(crate) closed: bool,
+    pub(crate) idle: VecDeque<Entry<C>>,
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    counts: [usize; 6],
+    /// Connect attempts that failed in a row.
+    pub(crate) failures: u32,
+    pub(crate) retry_at: Option<Instant>,
+    pub(crate) last_error: Option<ConnectError<E>>,
+    /// Blocking steps that have outlived their bound and run still.
+    pub(crate) stuck: usize,
+    pub(crate) tally: Tally,
+    /// When the keeper looks next.
+    pub(crate) alarm: Option<Instant>,
+    /// Looks for unpolled grants still to do.
+    pub(crate) patrols: u8,
+    pub(crate) patrol_at: Option<Instant>,
+    rng: u64,
+}
+
+impl<C, E> State<C, E> {
+    pub(crate) fn new(role: Role, min: usize, max: usize, seed: u64) -> Self {
+        Self {
+            role,
+            min,
+            max,
+            limit: max,
+            probe_at: None,
+            probe_delay: PROBE_LEAST,
+            closed: false,
+            idle: VecDeque::with_capacity(max.min(64)),
+            slots: Vec::with_capacity(max.min(64)),
+            free: Vec::with_capacity(max.min(64)),
+            counts: [0; 6],
+            failures: 0,
+            retry_at: None,
+            last_error: None,
+            stuck: 0,
+            tally: Tally::default(),
+            alarm: None,
+            patrols: 0,
+            patrol_at: None,
+            rng: seed,
+        }
+    }
+
+    pub(crate) fn size(&self) -> usize {
+        self.counts.iter().sum()
+    }
+
+    pub(crate) fn count(&self, kind: usize) -> usize {
+        self.counts[kind]
+    }
+
+    /// Connections that exist and are not on their way out.
+    pub(crate) fn staying(&self) -> usize {
+        self.size() - self.counts[CLOSING]
+    }
+
+    pub(crate) fn standing(&self, waiting: usize) -> Standing {
+        Standing {
+            size: self.size(),
+            limit: self.limit,
+            in_use: self.counts[IN_USE],
+            opening: self.counts[OPENING],
+            waiting,
+        }
+    }
+
+    pub(crate) fn reserve(&mut self, now: Instant) -> SlotId {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot { generation: 0, content: None });
+            u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
+        });
+        let slot = &mut self.slots[index as usize];
+        slot.content = Some((Phase::Opening, now));
+        self.counts[OPENING] += 1;
+        SlotId { index, generation: slot.generation }
+    }
+
+    pub(crate) fn phase(&self, id: SlotId) -> Option<&Phase> {
+        let slot = self.slots.get(id.index as usize)?;
+        if slot.generation != id.generation {
+            return None;
+        }
+        slot.content.as_ref().map(|(phase, _)| phase)
+    }
+
+    /// Moves a slot on and gives the phase it was in; `None` when the slot is another's by now.
+    pub(crate) fn enter(&mut self, id: SlotId, phase: Phase, now: Instant) -> Option<(Phase, Instant)> {
+        let slot = self.slots.get_mut(id.index as usize)?;
+        if slot.generation != id.generation {
+            return None;
+        }
+        let content = slot.content.as_mut()?;
+        self.counts[content.0.kind()] -= 1;
+        self.counts[phase.kind()] += 1;
+        Some(std::mem::replace(content, (phase, now)))
+    }
+
+    /// Frees a slot and gives the phase it was in; `None` when it is another's by now.
+    pub(crate) fn release(&mut self, id: SlotId) -> Option<Phase> {
+        let slot = self.slots.get_mut(id.index as usize)?;
+        if slot.generation != id.generation {
+            return None;
+        }
+        let (phase, _) = slot.content.take()?;
+        slot.generation = slot.generation.wrapping_add(1);
+        self.counts[phase.kind()] -= 1;
+        self.free.push(id.index);
+        Some(phase)
+    }
+
+    pub(crate) fn live(&self) -> impl Iterator<Item = (SlotId, &Phase, Instant)> {
+        self.slots.iter().zip(0u32..).filter_map(|(slot, index)| {
+            let (phase, since) = slot.content.as_ref()?;
+            Some((SlotId { index, generation: slot.generation }, phase, *since))
+        })
+    }
+
+    pub(crate) fn parties_mut(&mut self) -> impl Iterator<Item = (&Party, &mut bool)> {
+        self.slots.iter_mut().filter_map(|slot| match &mut slot.content {
+            Some((Phase::InUse { party, reported }, _)) => Some((&*party, reported)),
+            _ => None,
+        })
+    }
+
+    /// How many connections to open now, with `waiting` in line. Steps begun before `trusted` are
+    /// not counted on.
+    pub(crate) fn wanted(&self, waiting: usize, trusted: Option<Instant>, now: Instant) -> usize {
+        if self.closed || self.retry_at.is_some_and(|at| now < at) {
+            return 0;
+        }
+        let coming = match trusted {
+            None => self.counts[OPENING] + self.counts[CHECKING] + self.counts[RESETTING],
+            Some(trusted) => {
+                let soon = |phase: &Phase, since| {
+                    matches!(phase, Phase::Checking | Phase::Resetting) && since >= trusted
+                };
+                self.counts[OPENING] + self.live().filter(|&(_, phase, since)| soon(phase, since)).count()
+            }
+        };
+        let for_waiters = waiting.saturating_sub(coming);
+        let for_min = self.min.min(self.limit).saturating_sub(self.staying());
+        let room = self.limit.saturating_sub(self.size());
+        // After a failure one attempt at a time finds out whether the server is back.
+        let room =
+            if self.failures > 0 { room.min(1usize.saturating_sub(self.counts[OPENING])) } else { room };
+        for_waiters.max(for_min).min(room)
+    }
+
+    /// The next idle connection fit to be handed out. Those that are too old or have lain for too
+    /// long go to the drivers.
+    pub(crate) fn take_idle(
+        &mut self,
+        config: &Config,
+        bounds: Option<Bounds>,
+        now: Instant,
+        todo: &mut Todo<C>,
+    ) -> Option<Entry<C>> {
+        loop {
+            let entry = match config.order {
+                IdleOrder::Lifo => self.idle.pop_back(),
+                IdleOrder::Fifo => self.idle.pop_front(),
+            }?;
+            if entry.meta.expires.is_some_and(|at| at <= now) {
+                self.close(entry, CloseCause::Lifetime, bounds, now, todo);
+                continue;
+            }
+            if config
+                .check_after
+                .is_some_and(|after| now.saturating_duration_since(entry.meta.verified) >= after)
+            {
+                self.start(entry, Phase::Checking, bounds, now, todo);
+                return None;
+            }
+            return Some(entry);
+        }
+    }
+
+    /// Sends a connection to its end.
+    pub(crate) fn close(
+        &mut self,
+        entry: Entry<C>,
+        cause: CloseCause,
+        bounds: Option<Bounds>,
+        now: Instant,
+        todo: &mut Todo<C>,
+    ) {
+        self.start(entry, Phase::Closing(cause), bounds, now, todo);
+    }
+
+    /// Hands a connection to the drivers for the step that `phase` names.
+    pub(crate) fn start(
+        &mut self,
+        entry: Entry<C>,
+        phase: Phase,
+        bounds: Option<Bounds>,
+        now: Instant,
+        todo: &mut Todo<C>,
+    ) {
+        if let Some(bounds) = bounds {
+            self.alarm_at(now.checked_add(bounds.check), todo);
+        }
+        let step = match &phase {
+            Phase::Checking => Step::Check(entry),
+            Phase::Resetting => Step::Reset(entry),
+            Phase::Closing(_) => Step::Close(entry),
+            Phase::Opening | Phase::Idle | Phase::InUse { .. } => {
+                unreachable!("only steps on an open connection start here")
+            }
+        };
+        let (Step::Check(entry) | Step::Reset(entry) | Step::Close(entry)) = &step else { return };
+        self.enter(entry.meta.slot, phase, now);
+        todo.steps.push(step);
+    }
+
+    /// Starts opening `n` connections.
+    pub(crate) fn open(&mut self, n: usize, bounds: Option<Bounds>, now: Instant, todo: &mut Todo<C>) {
+        for _ in 0..n {
+            let slot = self.reserve(now);
+            todo.steps.push(Step::Open(slot));
+        }
+        if let (Some(bounds), true) = (bounds, n > 0) {
+            self.alarm_at(now.checked_add(bounds.connect), todo);
+        }
+    }
+
+    /// Makes the keeper look at `at` at the latest.
+    pub(crate) fn alarm_at(&mut self, at: Option<Instant>, todo: &mut Todo<C>) {
+        if let Some(at) = at {
+            if self.alarm.is_none_or(|alarm| at < alarm) {
+                self.alarm = Some(at);
+                todo.ring = true;
+            }
+        }
+    }
+
+    /// The server refused a connection: hold the size down and try again later.
+    pub(crate) fn refused(&mut self, now: Instant, todo: &mut Todo<C>) {
+        self.tally.refusals += 1;
+        let was_probe = self.limit < self.max;
+        self.limit = self.staying().clamp(1, self.max);
+        self.probe_delay = if was_probe { (self.probe_delay * 2).min(PROBE_MOST) } else { PROBE_LEAST };
+        self.probe_at = now.checked_add(self.probe_delay);
+        self.alarm_at(self.probe_at, todo);
+    }
+
+    /// Lets the size grow by one again, to see whether the server takes it.
+    pub(crate) fn probe(&mut self, now: Instant, todo: &mut Todo<C>) {
+        if self.probe_at.is_some_and(|at| at <= now) {
+            self.limit = (self.limit + 1).min(self.max);
+            self.probe_at = if self.limit < self.max { now.checked_add(self.probe_delay) } else { None };
+            self.alarm_at(self.probe_at, todo);
+        }
+    }
+
+    /// The delay before the next connect attempt.
+    pub(crate) fn backoff(&mut self) -> Duration {
+        let exponent = self.failures.saturating_sub(1).min(16);
+        let full = (BACKOFF_LEAST * 2u32.pow(exponent)).min(BACKOFF_MOST);
+        full.mul_f64(1.0 - 0.5 * self.random())
+    }
+
+    /// When a connection opened now is too old; the spread is drawn once.
+    pub(crate) fn expiry(&mut self, config: &Config, now: Instant) -> Option<Instant> {
+        let spread = 1.0 + config.jitter * (2.0 * self.random() - 1.0);
+        // Too long to count in seconds is for ever.
+        let seconds = config.max_lifetime.as_secs_f64() * spread;
+        Duration::try_from_secs_f64(seconds).ok().and_then(|life| now.checked_add(life))
+    }
+
+    /// Uniform in [0, 1).
+    fn random(&mut self) -> f64 {
+        self.rng = self.rng.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.rng;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^= z >> 31;
+        // 53 bits fit a double exactly.
+        (z >> 11) as f64 / (1u64 << 53) as f64
+    }
+}
+
+const BACKOFF_LEAST: Duration = Duration::from_millis(10);
+const BACKOFF_MOST: Duration = Duration::from_secs(1);
+pub(crate) const PROBE_LEAST: Duration = Duration::from_secs(1);
+const PROBE_MOST: Duration = Duration::from_secs(60);
