@@ -5,12 +5,13 @@ use std::{collections::BTreeMap, process::Command};
 use super::{
     Outcome,
     parse::Follower,
+    scope::Scope,
     tally::{Kind, Tally, WORKSPACE},
 };
 use crate::{
     command::{capture, cargo, stream},
     error::{Context as _, Result},
-    workspace::{Workspace, folder},
+    workspace::folder,
 };
 
 /// Published crates that may have no test in a binary: crate, what is empty, and why.
@@ -19,31 +20,37 @@ const MAY_BE_EMPTY: &[(&str, &str, &str)] = &[];
 /// loom explores schedules with this many preemptions unless the environment says otherwise.
 const PREEMPTIONS: &str = "3";
 
-pub(super) fn tests(workspace: &Workspace, tally: &mut Tally) -> Result<Outcome> {
+pub(super) fn tests(scope: &Scope<'_>, tally: &mut Tally) -> Result<Outcome> {
     let command = || {
-        let mut command = cargo(&workspace.root);
-        command.args(["test", "--workspace", "--all-features", "--lib", "--bins", "--tests", "--examples"]);
+        let mut command = cargo(&scope.workspace.root);
+        command.arg("test").args(scope.flags()).args([
+            "--all-features",
+            "--lib",
+            "--bins",
+            "--tests",
+            "--examples",
+        ]);
         command
     };
-    let Some(packages) = build(command(), workspace, tally)? else { return Ok(Outcome::Done) };
+    let Some(packages) = build(command(), scope, tally)? else { return Ok(Outcome::Done) };
     let mut follower = Follower::new(packages, None);
     follow(command().arg("--no-fail-fast"), &mut follower, tally)?;
     let expected = |source: &str| source != "tests/models.rs"; // compiled away outside model builds
-    fail_empty(workspace, &follower, expected, tally);
+    fail_empty(scope, &follower, expected, tally);
     Ok(Outcome::Done)
 }
 
-pub(super) fn doc_tests(workspace: &Workspace, tally: &mut Tally) -> Result<Outcome> {
-    let mut command = cargo(&workspace.root);
-    command.args(["test", "--workspace", "--all-features", "--doc", "--no-fail-fast"]);
+pub(super) fn doc_tests(scope: &Scope<'_>, tally: &mut Tally) -> Result<Outcome> {
+    let mut command = cargo(&scope.workspace.root);
+    command.arg("test").args(scope.flags()).args(["--all-features", "--doc", "--no-fail-fast"]);
     let mut follower = Follower::new(BTreeMap::new(), None);
     follow(&mut command, &mut follower, tally)?;
-    fail_empty(workspace, &follower, |_| true, tally);
+    fail_empty(scope, &follower, |_| true, tally);
     Ok(Outcome::Done)
 }
 
-pub(super) fn models(workspace: &Workspace, tally: &mut Tally) -> Result<Outcome> {
-    let modelled: Vec<_> = workspace
+pub(super) fn models(scope: &Scope<'_>, tally: &mut Tally) -> Result<Outcome> {
+    let modelled: Vec<_> = scope
         .published()
         .into_iter()
         .filter(|package| folder(package).join("tests/models.rs").exists())
@@ -54,23 +61,23 @@ pub(super) fn models(workspace: &Workspace, tally: &mut Tally) -> Result<Outcome
         return Ok(Outcome::Skipped("no crate has tests/models.rs".to_owned()));
     }
     let command = || {
-        let mut command = cargo(&workspace.root);
+        let mut command = cargo(&scope.workspace.root);
         let flags = std::env::var("RUSTFLAGS").unwrap_or_default();
         command.env("RUSTFLAGS", format!("{flags} --cfg ropewalk_loom -C debug-assertions").trim_start());
         if std::env::var_os("LOOM_MAX_PREEMPTIONS").is_none() {
             command.env("LOOM_MAX_PREEMPTIONS", PREEMPTIONS);
         }
         command.args(["test", "--release", "--test", "models", "--target-dir"]);
-        command.arg(workspace.target.join("models"));
+        command.arg(scope.workspace.target.join("models"));
         for package in &modelled {
             command.args(["--package", package]);
         }
         command
     };
-    let Some(packages) = build(command(), workspace, tally)? else { return Ok(Outcome::Done) };
+    let Some(packages) = build(command(), scope, tally)? else { return Ok(Outcome::Done) };
     let mut follower = Follower::new(packages, Some(Kind::Model));
     follow(command().arg("--no-fail-fast"), &mut follower, tally)?;
-    fail_empty(workspace, &follower, |_| true, tally);
+    fail_empty(scope, &follower, |_| true, tally);
     Ok(Outcome::Done)
 }
 
@@ -79,7 +86,7 @@ pub(super) fn models(workspace: &Workspace, tally: &mut Tally) -> Result<Outcome
 /// `None` if the build failed, which is then counted.
 fn build(
     mut command: Command,
-    workspace: &Workspace,
+    scope: &Scope<'_>,
     tally: &mut Tally,
 ) -> Result<Option<BTreeMap<String, String>>> {
     if !stream(command.arg("--no-run"), |_| {})? {
@@ -93,7 +100,7 @@ fn build(
         let message = message.context("cannot read cargo's messages")?;
         let cargo_metadata::Message::CompilerArtifact(artifact) = message else { continue };
         let Some(file) = artifact.executable.as_ref().and_then(|path| path.file_name()) else { continue };
-        let package = &workspace.metadata[&artifact.package_id];
+        let package = &scope.workspace.metadata[&artifact.package_id];
         packages.insert(file.to_owned(), package.name.clone());
     }
     Ok(Some(packages))
@@ -110,13 +117,8 @@ fn follow(command: &mut Command, follower: &mut Follower, tally: &mut Tally) -> 
 }
 
 /// A published crate whose binary ran no test looks tested and is not.
-fn fail_empty(
-    workspace: &Workspace,
-    follower: &Follower,
-    expected: impl Fn(&str) -> bool,
-    tally: &mut Tally,
-) {
-    let published = workspace.published();
+fn fail_empty(scope: &Scope<'_>, follower: &Follower, expected: impl Fn(&str) -> bool, tally: &mut Tally) {
+    let published = scope.published();
     for binary in &follower.binaries {
         if binary.reports == 0 || !binary.counts.is_empty() || !expected(&binary.source) {
             continue;

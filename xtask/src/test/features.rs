@@ -2,18 +2,18 @@
 
 use super::{
     Outcome,
+    scope::Scope,
     tally::{Kind, Tally},
 };
 use crate::{
     command::{cargo, stream},
     error::Result,
-    workspace::Workspace,
 };
 
-pub(super) fn run(workspace: &Workspace, tally: &mut Tally) -> Result<Outcome> {
-    for package in workspace.published() {
+pub(super) fn run(scope: &Scope<'_>, tally: &mut Tally) -> Result<Outcome> {
+    for package in scope.published() {
         for (name, flags) in builds(package.features.keys().map(String::as_str)) {
-            let mut command = cargo(&workspace.root);
+            let mut command = cargo(&scope.workspace.root);
             // In the shared target folder: what clippy has checked of the dependencies is found again.
             command.args(["check", "--quiet", "--lib", "--package", &package.name]).args(&flags);
             let mut warnings = 0;

@@ -4,6 +4,7 @@ use std::process::Command;
 
 use super::{
     Outcome,
+    scope::Scope,
     tally::{Kind, Tally, WORKSPACE},
 };
 use crate::{
@@ -26,15 +27,25 @@ pub(super) fn fmt(workspace: &Workspace, tally: &mut Tally) -> Result<Outcome> {
     gate("fmt", cargo(&workspace.root).args(["fmt", "--all", "--check"]), tally)
 }
 
-pub(super) fn clippy(workspace: &Workspace, tally: &mut Tally) -> Result<Outcome> {
-    let mut command = cargo(&workspace.root);
-    command.args(["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"]);
+pub(super) fn clippy(scope: &Scope<'_>, tally: &mut Tally) -> Result<Outcome> {
+    let mut command = cargo(&scope.workspace.root);
+    command.arg("clippy").args(scope.flags()).args([
+        "--all-targets",
+        "--all-features",
+        "--",
+        "-D",
+        "warnings",
+    ]);
     gate("clippy", &mut command, tally)
 }
 
-pub(super) fn docs(workspace: &Workspace, tally: &mut Tally) -> Result<Outcome> {
-    let mut command = cargo(&workspace.root);
-    command.args(["doc", "--workspace", "--all-features", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings");
+pub(super) fn docs(scope: &Scope<'_>, tally: &mut Tally) -> Result<Outcome> {
+    let mut command = cargo(&scope.workspace.root);
+    command
+        .arg("doc")
+        .args(scope.flags())
+        .args(["--all-features", "--no-deps"])
+        .env("RUSTDOCFLAGS", "-D warnings");
     gate("docs", &mut command, tally)
 }
 
@@ -51,8 +62,8 @@ pub(super) fn tidy(workspace: &Workspace, tally: &mut Tally) -> Result<Outcome> 
 }
 
 /// Checks the published crates with the oldest compiler they name. Tests and tools may need a newer one.
-pub(super) fn msrv(workspace: &Workspace, tally: &mut Tally) -> Result<Outcome> {
-    let published = workspace.published();
+pub(super) fn msrv(scope: &Scope<'_>, tally: &mut Tally) -> Result<Outcome> {
+    let published = scope.published();
     let Some(oldest) = published.iter().filter_map(|package| package.rust_version.clone()).max() else {
         tally.fail(WORKSPACE, Kind::Gate, "msrv: no published crate declares a rust-version");
         return Ok(Outcome::Done);
@@ -66,9 +77,9 @@ pub(super) fn msrv(workspace: &Workspace, tally: &mut Tally) -> Result<Outcome> 
     }
     // `CARGO` names the cargo of our own toolchain; only rustup can start another one.
     let mut command = Command::new("rustup");
-    command.current_dir(&workspace.root).env_remove("CARGO").env_remove("RUSTUP_TOOLCHAIN");
+    command.current_dir(&scope.workspace.root).env_remove("CARGO").env_remove("RUSTUP_TOOLCHAIN");
     command.args(["run", &toolchain, "cargo", "check", "--lib", "--all-features", "--target-dir"]);
-    command.arg(workspace.target.join("msrv"));
+    command.arg(scope.workspace.target.join("msrv"));
     for package in published {
         command.args(["--package", &package.name]);
     }

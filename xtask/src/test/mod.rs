@@ -5,6 +5,7 @@ mod features;
 mod gates;
 mod package;
 mod parse;
+mod scope;
 mod tally;
 
 use std::{
@@ -14,7 +15,10 @@ use std::{
 
 use clap::{Args, ValueEnum};
 
-use self::tally::{Counts, Kind, Tally, WORKSPACE};
+use self::{
+    scope::Scope,
+    tally::{Counts, Kind, Tally, WORKSPACE},
+};
 use crate::{error::Result, workspace::Workspace};
 
 #[derive(Args)]
@@ -25,6 +29,9 @@ pub(crate) struct Options {
     /// Leave this step out (repeatable)
     #[arg(long, value_name = "STEP", value_enum)]
     skip: Vec<Step>,
+    /// Look only at this package where a step can (repeatable)
+    #[arg(long, short, value_name = "PACKAGE")]
+    package: Vec<String>,
     /// Go on after a failing step
     #[arg(long)]
     keep_going: bool,
@@ -75,18 +82,18 @@ impl Step {
             .unwrap_or_default()
     }
 
-    fn run(self, workspace: &Workspace, tally: &mut Tally) -> Result<Outcome> {
+    fn run(self, scope: &Scope<'_>, tally: &mut Tally) -> Result<Outcome> {
         match self {
-            Self::Fmt => gates::fmt(workspace, tally),
-            Self::Tidy => gates::tidy(workspace, tally),
-            Self::Clippy => gates::clippy(workspace, tally),
-            Self::Test => cargo_test::tests(workspace, tally),
-            Self::DocTests => cargo_test::doc_tests(workspace, tally),
-            Self::Models => cargo_test::models(workspace, tally),
-            Self::Features => features::run(workspace, tally),
-            Self::Docs => gates::docs(workspace, tally),
-            Self::Package => package::run(workspace, tally),
-            Self::Msrv => gates::msrv(workspace, tally),
+            Self::Fmt => gates::fmt(scope.workspace, tally),
+            Self::Tidy => gates::tidy(scope.workspace, tally),
+            Self::Clippy => gates::clippy(scope, tally),
+            Self::Test => cargo_test::tests(scope, tally),
+            Self::DocTests => cargo_test::doc_tests(scope, tally),
+            Self::Models => cargo_test::models(scope, tally),
+            Self::Features => features::run(scope, tally),
+            Self::Docs => gates::docs(scope, tally),
+            Self::Package => package::run(scope.workspace, tally),
+            Self::Msrv => gates::msrv(scope, tally),
         }
     }
 }
@@ -105,6 +112,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
         }
         return Ok(true);
     }
+    let scope = Scope::new(workspace, &options.package)?;
     let started = Instant::now();
     let mut tally = Tally::default();
     let mut reports = Vec::new();
@@ -125,7 +133,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
             reports.push(Report { step, took: Duration::ZERO, verdict: reason.to_owned() });
             continue;
         }
-        let report = run_step(step, workspace, &mut tally);
+        let report = run_step(step, &scope, &mut tally);
         stopped = tally.total().failed > 0 && !options.keep_going;
         reports.push(report);
     }
@@ -133,11 +141,11 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
     Ok(tally.total().failed == 0)
 }
 
-fn run_step(step: Step, workspace: &Workspace, tally: &mut Tally) -> Report {
+fn run_step(step: Step, scope: &Scope<'_>, tally: &mut Tally) -> Report {
     println!("\n=== {}: {} ===", step.name(), step.help());
     let started = Instant::now();
     let before = tally.total();
-    let outcome = step.run(workspace, tally);
+    let outcome = step.run(scope, tally);
     let took = started.elapsed();
     if let Err(error) = &outcome {
         println!("  {error}");
