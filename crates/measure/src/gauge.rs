@@ -1,7 +1,7 @@
 //! Levels that go up and down.
 
+use crate::raw::float::Float;
 use crate::raw::level::Level;
-use ropewalk_prove::sync::atomic::{AtomicU64, Ordering};
 use std::fmt;
 use std::sync::Arc;
 
@@ -93,37 +93,29 @@ impl serde::Serialize for Gauge {
 /// assert_eq!(load.value(), 0.5);
 /// ```
 #[derive(Clone)]
-pub struct FloatGauge(Arc<AtomicU64>);
+pub struct FloatGauge(Arc<Float>);
 
 impl FloatGauge {
     /// At 0.
     pub fn new() -> Self {
-        Self(Arc::new(AtomicU64::new(0.0_f64.to_bits())))
+        Self(Arc::new(Float::new(0.0)))
     }
 
     /// Puts the level at `value`.
     #[inline]
     pub fn set(&self, value: f64) {
-        self.0.store(value.to_bits(), Ordering::Relaxed);
+        self.0.set(value);
     }
 
     /// Moves the level by `by`.
     pub fn add(&self, by: f64) {
-        // Relaxed: the level publishes nothing but itself.
-        let mut seen = self.0.load(Ordering::Relaxed);
-        loop {
-            let next = (f64::from_bits(seen) + by).to_bits();
-            match self.0.compare_exchange_weak(seen, next, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return,
-                Err(now) => seen = now,
-            }
-        }
+        self.0.add(by);
     }
 
     /// The level.
     #[inline]
     pub fn value(&self) -> f64 {
-        f64::from_bits(self.0.load(Ordering::Relaxed))
+        self.0.now()
     }
 }
 

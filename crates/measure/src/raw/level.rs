@@ -4,7 +4,7 @@
 //! peak to that. The level itself is linearizable. The peak follows: it covers every operation that has
 //! returned, and never claims a level that was not reached.
 //!
-//! Relaxed suffices: the peak is a maximum over values each thread carries itself.
+//! Relaxed suffices: every change of the level is a read-modify-write on one word, and the peak is a maximum over values each thread carries itself.
 
 use ropewalk_prove::sync::atomic::{AtomicI64, Ordering};
 
@@ -31,7 +31,9 @@ impl Level {
     /// Puts the level at `to`.
     #[inline]
     pub fn set(&self, to: i64) {
-        self.now.store(to, Ordering::Relaxed);
+        // A swap, not a store: a plain store returns while it still sits in the store buffer, and a later
+        // read elsewhere would find the old level.
+        self.now.swap(to, Ordering::Relaxed);
         self.raise(to);
     }
 

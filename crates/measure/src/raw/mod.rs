@@ -3,5 +3,6 @@
 //! They know no threads and no time: the caller says which stripe it writes.
 
 pub mod cells;
+pub mod float;
 pub mod level;
 pub mod stripes;
