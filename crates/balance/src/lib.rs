@@ -1,1 +1,29 @@
 //! A load balancer for any client: node registry, health, outlier ejection, strategies from round robin to peak EWMA, gradual rollout.
+
+#![forbid(unsafe_code)]
+
+mod balancer;
+mod builder;
+mod draw;
+mod error;
+mod health;
+mod line;
+mod node;
+mod pick;
+mod roster;
+mod shared;
+mod stats;
+mod strategy;
+
+pub use balancer::{Balancer, Drain};
+pub use builder::BalancerBuilder;
+pub use draw::Draw;
+pub use error::{BuildError, InsertError, PickError, PickTimeoutError, ProbeError, UnknownNode};
+pub use health::{Check, CheckFuture, Ejection, Probe};
+pub use node::{Need, Node, NodeId, NodeState, NodeStats, Outcome};
+pub use pick::{Pick, PickWait};
+pub use stats::BalancerStats;
+pub use strategy::{
+    Candidate, Candidates, CapabilityBased, LeastLoaded, PeakEwma, PowerOfTwo, RoundRobin, SmoothWeighted,
+    Strategy,
+};
