@@ -14,7 +14,7 @@ use crate::{
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use ropewalk_prove::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use ropewalk_sync::{Background, Clock, Elapsed, Signal, Spawn};
+use ropewalk_sync::{Background, Clock, Elapsed, Event, Signal, Spawn};
 use std::{
     fmt,
     sync::Arc,
