@@ -161,7 +161,7 @@ impl<M: Managed> Builder<M> {
     }
 
     /// After how long without use a connection is checked before it is handed out. `ZERO` checks
-    /// always, `Duration::MAX` never. Default: what the manager says, usually 500 ms.
+    /// always (then `try_get` finds none, as it cannot wait for a check), `Duration::MAX` never. Default: what the manager says, usually 500 ms.
     pub fn check_after(mut self, idle: Duration) -> Self {
         self.check = Some(if idle == Duration::MAX { None } else { Some(idle) });
         self

@@ -162,6 +162,7 @@ impl<M: Managed> Shared<M> {
         let fate = fate.or(broken.then_some(CloseCause::Broken));
         let now = self.now();
         entry.meta.uses += 1;
+        (entry.meta.verified, entry.meta.idle_since) = (now, now);
         let mut todo = Todo::default();
         let mut q = self.lanes[lane].lock();
         let held = self.end_hold(&mut q, &entry.meta, now);
@@ -206,7 +207,7 @@ impl<M: Managed> Shared<M> {
     pub(crate) fn hand_over(
         &self,
         q: &mut LockedLane<'_, M>,
-        mut entry: Entry<M::Conn>,
+        entry: Entry<M::Conn>,
         now: Instant,
         todo: &mut Todo<M::Conn>,
     ) {
@@ -222,7 +223,6 @@ impl<M: Managed> Shared<M> {
         if let Some(cause) = end {
             return q.close(entry, cause, self.bounds(), now, todo);
         }
-        (entry.meta.verified, entry.meta.idle_since) = (now, now);
         let meta = entry.meta;
         let mut entry = Some(entry);
         q.grant_first(|state, party| {
@@ -241,9 +241,9 @@ impl<M: Managed> Shared<M> {
                 q.enter(meta.slot, Phase::Idle, now);
                 q.idle.push_back(entry);
                 q.alarm_at(meta.expires, todo);
-                q.alarm_at(now.checked_add(self.config.check_every), todo);
+                q.alarm_at(meta.verified.checked_add(self.config.check_every), todo);
                 if q.staying() > q.min {
-                    q.alarm_at(now.checked_add(self.config.idle_timeout), todo);
+                    q.alarm_at(meta.idle_since.checked_add(self.config.idle_timeout), todo);
                 }
             }
         }
@@ -434,7 +434,8 @@ impl<M: Managed> Shared<M> {
                 return;
             }
         };
-        let entry = Entry { conn, meta };
+        let verified = if verdict.is_ok() { now } else { meta.verified };
+        let entry = Entry { conn, meta: Meta { verified, ..meta } };
         if resetting {
             q.tally.resets += 1;
         } else {

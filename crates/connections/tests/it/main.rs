@@ -1,0 +1,18 @@
+//! The crate's integration tests.
+
+mod asynchronous;
+mod cancel;
+mod close;
+mod fake;
+mod lifecycle;
+mod line;
+mod model;
+mod panics;
+#[cfg(feature = "postgres")]
+mod postgres;
+mod settings;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+mod stress;
+mod stuck;
+mod watching;
