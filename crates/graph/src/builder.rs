@@ -10,7 +10,7 @@ use crate::{
 use ropewalk_sync::Clock;
 use std::{fmt, time::Duration};
 
-/// Ten seconds: a low task under a flood of critical ones is at the front after forty.
+/// Ten seconds: a low task under a flood of critical ones is at the front after thirty.
 const AGEING: Duration = Duration::from_secs(10);
 
 /// What to do about a dependency that would close a cycle.

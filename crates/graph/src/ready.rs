@@ -11,8 +11,9 @@ use std::{
 /// An ordered set of what may start: by effective level, then by rank, then by age.
 ///
 /// * The **effective level** is the priority, raised by one level for each ageing interval waited.
-///   One that waits a further interval at the top level goes before everything that has not. So under
-///   any load an entry is at the very front, behind older ones only, after at most four intervals.
+///   One that rose to the top level, or waited there for an interval, goes by age alone and before
+///   those that did not. So under any load an entry is at the very front, behind older ones only,
+///   after at most three intervals.
 /// * The **rank** (0 unless given) is a hint, for instance the length of the path behind a task: the
 ///   higher goes first within its level.
 /// * The **age** is `order`: of two with the same level and rank the lower goes first.
@@ -103,9 +104,11 @@ impl<K: Clone + Eq + Hash> ReadySet<K> {
         }
     }
 
-    /// Changes the rank of `key`; nothing happens when it is not in the set.
+    /// Changes the rank of `key`; nothing happens when it is not in the set or goes by age alone.
     pub fn rerank(&mut self, key: &K, rank: u64) {
-        if let Some(place) = self.places.get(key).copied().filter(|place| place.key.rank.0 != rank) {
+        if let Some(place) =
+            self.places.get(key).copied().filter(|place| place.key.fresh && place.key.rank.0 != rank)
+        {
             self.places.remove(key);
             self.unlink(place);
             let place = Place { key: Key { rank: Reverse(rank), ..place.key }, ..place };
@@ -167,9 +170,9 @@ impl<K: Clone + Eq + Hash> ReadySet<K> {
                 let Some(mut place) = self.places.remove(&key) else { break };
                 self.unlink(place);
                 place.entered = due;
-                match level.checked_sub(1) {
-                    Some(above) => place.level = above,
-                    None => place.key.fresh = false,
+                place.level = level.saturating_sub(1);
+                if place.level == 0 {
+                    place.key = Key { fresh: false, rank: Reverse(0), ..place.key };
                 }
                 self.link(key, place);
             }

@@ -204,7 +204,7 @@ impl Outcome {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub enum TriggerRule {
-    /// All succeeded; skipped as soon as one ended otherwise.
+    /// All succeeded; skipped as soon as one is bad, or when all are finished and one was skipped.
     #[default]
     AllSucceeded,
     /// All are finished, however they ended.

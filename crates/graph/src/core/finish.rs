@@ -6,7 +6,7 @@ use crate::{
     observe::Change,
     task::{Effects, FailurePolicy, Outcome, Status, Target, TaskId, TriggerRule},
 };
-use std::{cmp::Reverse, time::Instant};
+use std::{cmp::Reverse, collections::VecDeque, time::Instant};
 
 /// A report of a runner.
 #[derive(Clone, Copy)]
@@ -69,11 +69,13 @@ impl Core {
             return Verdict::Ready;
         }
         match node.rule {
-            TriggerRule::AllSucceeded if succeeded + waiting < all => skip,
-            TriggerRule::NoneFailed if bad > 0 => skip,
+            // One that was skipped for no bad reason does not skip at once: another may yet be bad,
+            // and what is told to dependents must not hang on who is faster.
+            TriggerRule::AllSucceeded | TriggerRule::NoneFailed if bad > 0 => skip,
             TriggerRule::OneSucceeded if succeeded > 0 => Verdict::Ready,
             TriggerRule::OneFailed if bad > 0 => Verdict::Ready,
             _ if waiting > 0 => Verdict::Wait,
+            TriggerRule::AllSucceeded if succeeded < all => skip,
             TriggerRule::AllSucceeded | TriggerRule::AllDone | TriggerRule::NoneFailed => Verdict::Ready,
             TriggerRule::OneSucceeded | TriggerRule::OneFailed => skip,
         }
@@ -81,14 +83,14 @@ impl Core {
 
     /// Applies the trigger rule of a task that has not started to its counts, and whatever follows.
     pub(crate) fn reconsider(&mut self, at: u32, now: Instant, effects: &mut Effects) {
-        let mut queue = vec![at];
+        let mut queue = VecDeque::from([at]);
         self.reconsider_all(&mut queue, now, effects);
     }
 
     /// Works the queue off: each skipped task puts its dependents in. No recursion, whatever the
     /// depth of the graph.
-    fn reconsider_all(&mut self, queue: &mut Vec<u32>, now: Instant, effects: &mut Effects) {
-        while let Some(at) = queue.pop() {
+    fn reconsider_all(&mut self, queue: &mut VecDeque<u32>, now: Instant, effects: &mut Effects) {
+        while let Some(at) = queue.pop_front() {
             let status = self.node(at).status;
             if status == Status::Running || status.is_finished() {
                 continue;
@@ -118,13 +120,13 @@ impl Core {
     }
 
     /// Puts a task into a final status and settles it in its dependents, which go into the queue.
-    fn finish(&mut self, at: u32, status: Status, now: Instant, queue: &mut Vec<u32>) {
+    fn finish(&mut self, at: u32, status: Status, now: Instant, queue: &mut VecDeque<u32>) {
         self.ready.remove(&at);
         self.set_status(at, status, now);
         let dependents = std::mem::take(&mut self.node_mut(at).dependents);
         for &dependent in &dependents {
             self.settle(dependent, at);
-            queue.push(dependent);
+            queue.push_back(dependent);
         }
         self.node_mut(at).dependents = dependents;
     }
@@ -182,7 +184,7 @@ impl Core {
                 let policy = self.node(at).policy.unwrap_or(self.policy);
                 let failed = outcome == Outcome::Failed;
                 self.node_mut(at).pardoned = failed && policy == FailurePolicy::FreeDependents;
-                let mut queue = Vec::new();
+                let mut queue = VecDeque::new();
                 self.finish(at, outcome.status(), now, &mut queue);
                 if failed && policy == FailurePolicy::FailFast {
                     let others = self.taken().map(|(at, _)| at).collect();
@@ -220,7 +222,7 @@ impl Core {
 
     /// Calls off each of `slots` that is not finished, then lets their dependents follow their rules.
     pub(crate) fn cancel_all(&mut self, slots: Vec<u32>, now: Instant, effects: &mut Effects) {
-        let mut queue = Vec::new();
+        let mut queue = VecDeque::new();
         for at in slots {
             let status = self.node(at).status;
             if status == Status::Running {
@@ -238,7 +240,7 @@ impl Core {
     }
 
     /// By priority, rank and age. None of them has waited yet, so ageing has no say.
-    fn sort_by_urgency(&self, ids: &mut [TaskId]) {
+    pub(crate) fn sort_by_urgency(&self, ids: &mut [TaskId]) {
         ids.sort_by_cached_key(|id| {
             let node = self.node(id.index);
             (Reverse(node.priority), Reverse(self.rank_of(node)), node.order)

@@ -23,7 +23,7 @@ use crate::{
 };
 pub(crate) use finish::Report;
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -311,10 +311,5 @@ impl Core {
             self.event_seq += 1;
             self.events.push_back(event);
         }
-    }
-
-    /// A map from slots to their place in `slots`.
-    pub(crate) fn positions(slots: &[u32]) -> HashMap<u32, u32> {
-        slots.iter().zip(0u32..).map(|(&at, position)| (at, position)).collect()
     }
 }
