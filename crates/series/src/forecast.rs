@@ -199,7 +199,7 @@ pub fn fill_gaps(values: &[f64]) -> Vec<f64> {
 }
 
 /// The checks every method begins with.
-fn check(history: &[f64], needed: usize) -> Result<(), ForecastError> {
+pub(crate) fn check(history: &[f64], needed: usize) -> Result<(), ForecastError> {
     if let Some(index) = stats::first_non_finite(history) {
         return Err(ForecastError::NonFinite { index });
     }

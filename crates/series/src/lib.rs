@@ -3,6 +3,7 @@
 
 mod accuracy;
 mod anomaly;
+mod decompose;
 mod forecast;
 mod season;
 mod stats;
@@ -10,6 +11,7 @@ mod trend;
 
 pub use accuracy::{mase, owa, pinball, smape};
 pub use anomaly::{AnomalyDetector, AnomalyDetectorBuilder, DetectorError, Observation};
+pub use decompose::Decomposition;
 pub use forecast::{
     Auto, Damped, Forecast, ForecastError, Forecaster, Naive, SeasonalNaive, Ses, Theta, fill_gaps,
 };

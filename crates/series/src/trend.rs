@@ -132,14 +132,16 @@ impl Trend {
 
     /// The direction at another confidence than 95 %. NaN and values over 1 give `Flat`.
     pub fn direction_at(&self, confidence: f64) -> Direction {
-        // A slope of 0 (more than half of the pairs tie) has no direction, whatever the test says.
-        if !(self.confidence >= confidence) || self.slope == 0.0 || self.tau == 0.0 {
-            Direction::Flat
-        } else if self.tau > 0.0 {
-            Direction::Rising
-        } else {
-            Direction::Falling
+        if self.confidence >= confidence {
+            // A slope of 0 (more than half of the pairs tie) has no direction, whatever the test says.
+            if self.slope > 0.0 {
+                return Direction::Rising;
+            }
+            if self.slope < 0.0 {
+                return Direction::Falling;
+            }
         }
+        Direction::Flat
     }
 
     /// The value of the trend line at a time (an index, for [`Trend::of`]).

@@ -48,13 +48,14 @@ fn widths(predict: &Predict<'_>, history: &[f64], horizon: usize, level: f64) ->
         .map(|(h, v)| if scale[h] > 0.0 { v.abs() / scale[h] } else { 0.0 })
         .collect();
     pooled.sort_unstable_by(stats::order);
-    // The conformal rank among as many errors as are nearly independent: one per origin.
-    let origins = errors.len() as f64;
     let factor = if errors.len() < ENOUGH {
+        let origins = errors.len() as f64;
         let gauss = stats::normal_quantile(f64::midpoint(level, 1.0)) / stats::normal_quantile(0.75);
         stats::quantile_sorted(&pooled, 0.5) * gauss * (1.0 + 2.0 / origins)
     } else {
-        let rank = level * (1.0 + 1.0 / origins);
+        // The conformal rank. The errors from one origin are far from independent: they count as two.
+        let known = pooled.len().min(2 * errors.len());
+        let rank = level * (1.0 + 1.0 / known as f64);
         let inside = stats::quantile_sorted(&pooled, rank.min(1.0));
         // Past the greatest error there is only extrapolation.
         if rank > 1.0 { inside * 1.25 } else { inside }

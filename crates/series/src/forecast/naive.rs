@@ -1,22 +1,38 @@
 //! The last value, and the last season.
 
 use super::{ForecastError, Forecaster, check};
+use crate::season::Adjusted;
 
 /// The last value for ever: the yardstick of every other method. Needs one value.
+///
+/// With a period it is Naive 2 of the M competitions, the reference of OWA: the series is
+/// deseasonalised first, when its season is significant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Naive;
+pub struct Naive {
+    period: usize,
+}
 
 impl Naive {
-    /// The method; it has nothing to set.
+    /// Without season.
     pub fn new() -> Self {
-        Self
+        Self::default()
+    }
+
+    /// Deseasonalised by this period when that season is significant and seen three times; 0 and 1 mean
+    /// no season.
+    #[must_use]
+    pub fn period(mut self, period: usize) -> Self {
+        self.period = period;
+        self
     }
 }
 
 impl Forecaster for Naive {
     fn predict(&self, history: &[f64], horizon: usize) -> Result<Vec<f64>, ForecastError> {
         check(history, 1)?;
-        Ok(vec![history[history.len() - 1]; horizon])
+        let adjusted = Adjusted::of(history, self.period);
+        let last = adjusted.values[history.len() - 1];
+        Ok(adjusted.reseason(vec![last; horizon]))
     }
 }
 

@@ -8,7 +8,7 @@ use crate::season::Adjusted;
 /// Needs two values. With a period the series is deseasonalised first, when its season is significant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ses {
-    period: Option<usize>,
+    period: usize,
 }
 
 impl Ses {
@@ -21,7 +21,7 @@ impl Ses {
     /// no season.
     #[must_use]
     pub fn period(mut self, period: usize) -> Self {
-        self.period = Some(period);
+        self.period = period;
         self
     }
 }
@@ -29,8 +29,8 @@ impl Ses {
 impl Forecaster for Ses {
     fn predict(&self, history: &[f64], horizon: usize) -> Result<Vec<f64>, ForecastError> {
         check(history, 2)?;
-        let adjusted = Adjusted::of(history, self.period.unwrap_or(0));
-        Ok(adjusted.reseason(vec![ses(&adjusted.values).level; horizon]))
+        let adjusted = Adjusted::of(history, self.period);
+        Ok(adjusted.reseason(vec![ses(&adjusted.values); horizon]))
     }
 }
 
@@ -40,7 +40,7 @@ impl Forecaster for Ses {
 /// deseasonalised first, when its season is significant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Damped {
-    period: Option<usize>,
+    period: usize,
 }
 
 impl Damped {
@@ -53,7 +53,7 @@ impl Damped {
     /// no season.
     #[must_use]
     pub fn period(mut self, period: usize) -> Self {
-        self.period = Some(period);
+        self.period = period;
         self
     }
 }
@@ -61,24 +61,19 @@ impl Damped {
 impl Forecaster for Damped {
     fn predict(&self, history: &[f64], horizon: usize) -> Result<Vec<f64>, ForecastError> {
         check(history, 4)?;
-        let adjusted = Adjusted::of(history, self.period.unwrap_or(0));
+        let adjusted = Adjusted::of(history, self.period);
         let values = damped(&adjusted.values, horizon);
         Ok(adjusted.reseason(values))
     }
 }
 
-pub(super) struct Level {
-    pub(super) level: f64,
-    pub(super) weight: f64,
-}
-
-/// Fits SES. The start level is solved for in closed form: the errors are linear in it.
-pub(super) fn ses(values: &[f64]) -> Level {
+/// The last level of the best SES. The start level is solved for in closed form: the errors are linear in it.
+pub(super) fn ses(values: &[f64]) -> f64 {
     let weight = minimise(0.01, 0.99, |w| ses_run(values, w).0);
-    let (_, level) = ses_run(values, weight);
-    Level { level, weight }
+    ses_run(values, weight).1
 }
 
+/// The sum of squared errors and the last level.
 fn ses_run(values: &[f64], weight: f64) -> (f64, f64) {
     // Around the first value, so that sums of squares keep their digits.
     let shift = values.first().copied().unwrap_or(0.0);

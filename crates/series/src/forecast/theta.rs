@@ -20,7 +20,7 @@ use crate::season::Adjusted;
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Theta {
-    period: Option<usize>,
+    period: usize,
 }
 
 impl Theta {
@@ -33,7 +33,7 @@ impl Theta {
     /// no season.
     #[must_use]
     pub fn period(mut self, period: usize) -> Self {
-        self.period = Some(period);
+        self.period = period;
         self
     }
 }
@@ -41,7 +41,7 @@ impl Theta {
 impl Forecaster for Theta {
     fn predict(&self, history: &[f64], horizon: usize) -> Result<Vec<f64>, ForecastError> {
         check(history, 3)?;
-        let adjusted = Adjusted::of(history, self.period.unwrap_or(0));
+        let adjusted = Adjusted::of(history, self.period);
         let values = theta(&adjusted.values, horizon);
         Ok(adjusted.reseason(values))
     }
@@ -53,7 +53,7 @@ pub(super) fn theta(values: &[f64], horizon: usize) -> Vec<f64> {
     let (start, slope) = regression(values);
     let line = |t: f64| start + slope * t;
     let curved: Vec<f64> = values.iter().enumerate().map(|(t, v)| 2.0 * v - line(t as f64)).collect();
-    let level = smoothing::ses(&curved).level;
+    let level = smoothing::ses(&curved);
     (0..horizon).map(|h| (level + line(n + h as f64)) / 2.0).collect()
 }
 
