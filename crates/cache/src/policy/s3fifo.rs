@@ -1,0 +1,76 @@
+//! S3-FIFO (Yang et al., SOSP 2023): a small queue of a tenth of the weight, a main queue, and ghosts
+//! of what the small one gave up. What is used twice in the small queue, or comes back as a ghost,
+//! enters the main queue, whose hand grants another round per use, three at most.
+
+use super::{Evict, SPARES, ghosts::Ghosts, lists::Lists};
+
+const SMALL: u8 = 0;
+const MAIN: u8 = 1;
+const USES_COUNTED: u8 = 3;
+
+pub(super) struct S3Fifo {
+    queues: Lists<2>,
+    nodes: Vec<(u64, u8)>,
+    ghosts: Ghosts,
+    small: u64,
+}
+
+impl S3Fifo {
+    pub(super) fn new(share: u64) -> Self {
+        let mut new =
+            Self { queues: Lists::default(), nodes: Vec::new(), ghosts: Ghosts::default(), small: 0 };
+        new.resize(share);
+        new
+    }
+}
+
+impl Evict for S3Fifo {
+    fn hit(&mut self, slot: u32) {
+        let uses = &mut self.nodes[slot as usize].1;
+        *uses = (*uses + 1).min(USES_COUNTED);
+    }
+
+    fn admit(&mut self, slot: u32, hash: u64, weight: u32) {
+        if slot as usize >= self.nodes.len() {
+            self.nodes.resize(slot as usize + 1, (0, 0));
+        }
+        self.nodes[slot as usize] = (hash, 0);
+        let queue = if self.ghosts.take(hash).is_some() { MAIN } else { SMALL };
+        self.queues.push_back(queue, slot, weight);
+    }
+
+    fn reweigh(&mut self, slot: u32, weight: u32) {
+        self.queues.reweigh(slot, weight);
+    }
+
+    fn victim(&mut self) -> Option<u32> {
+        let mut spares = SPARES;
+        loop {
+            let from_small = self.queues.weight(SMALL) >= self.small || self.queues.len(MAIN) == 0;
+            let queue = if from_small && self.queues.len(SMALL) > 0 { SMALL } else { MAIN };
+            let slot = self.queues.front(queue)?;
+            let (hash, uses) = &mut self.nodes[slot as usize];
+            let spared = if queue == SMALL { *uses > 1 } else { *uses > 0 };
+            if spared && spares > 0 {
+                spares -= 1;
+                *uses = if queue == SMALL { 0 } else { *uses - 1 };
+                self.queues.move_back(MAIN, slot);
+                continue;
+            }
+            let hash = *hash;
+            self.queues.remove(slot);
+            if queue == SMALL {
+                self.ghosts.push(hash, 0, self.queues.len(MAIN).max(1));
+            }
+            return Some(slot);
+        }
+    }
+
+    fn remove(&mut self, slot: u32) {
+        self.queues.remove(slot);
+    }
+
+    fn resize(&mut self, share: u64) {
+        self.small = (share / 10).max(1);
+    }
+}

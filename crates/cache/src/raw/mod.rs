@@ -1,0 +1,3 @@
+//! The modelled cores: built from `ropewalk_prove` alone, explored by `tests/models.rs`.
+
+pub mod budget;
