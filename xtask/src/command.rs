@@ -80,7 +80,11 @@ fn pump(reader: io::PipeReader, sender: &mpsc::Sender<String>) -> io::Result<()>
 /// Runs the command and returns its output; its errors go to the terminal. An exit code that is not zero is an error.
 pub(crate) fn capture(command: &mut Command) -> Result<String> {
     let name = shown(command);
-    let output = command.stderr(Stdio::inherit()).output().context(format_args!("cannot start `{name}`"))?;
+    let output = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .output()
+        .context(format_args!("cannot start `{name}`"))?;
     if !output.status.success() {
         return Err(Error::new(format!("`{name}` failed: {}", output.status)));
     }
@@ -99,6 +103,13 @@ mod tests {
         let ok = stream(&mut command, |line| seen.push(line.to_owned())).unwrap();
         assert!(!ok);
         assert_eq!(seen, ["one", "two", "three"]);
+    }
+
+    #[test]
+    fn a_streamed_command_can_be_captured_afterwards() {
+        let mut command = Command::new("echo");
+        assert!(stream(command.arg("word"), |_| {}).unwrap());
+        assert_eq!(capture(&mut command).unwrap(), "word\n");
     }
 
     #[test]

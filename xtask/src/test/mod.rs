@@ -15,6 +15,7 @@ use std::{
 
 use clap::{Args, ValueEnum};
 
+pub(crate) use self::tally::align;
 use self::{
     scope::Scope,
     tally::{Counts, Kind, Tally, WORKSPACE},

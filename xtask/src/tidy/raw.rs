@@ -27,7 +27,11 @@ const FOREIGN: &[&[&str]] = &[
     &["crossbeam_deque"],
     &["crossbeam_epoch"],
     &["crossbeam_queue"],
-    &["crossbeam_utils"],
+    &["crossbeam_utils", "*"],
+    &["crossbeam_utils", "Backoff"],
+    &["crossbeam_utils", "atomic"],
+    &["crossbeam_utils", "sync"],
+    &["crossbeam_utils", "thread"],
     &["dashmap"],
     &["loom"],
     &["parking_lot"],
@@ -109,7 +113,7 @@ mod tests {
 
     #[test]
     fn the_shim_and_plain_std_pass() {
-        let text = "use ropewalk_prove::{sync::atomic::AtomicU64, thread, thread_local};\nuse std::{mem, sync::Arc, time::Duration};\n\
+        let text = "use ropewalk_prove::{sync::atomic::AtomicU64, thread, thread_local};\nuse std::{mem, sync::Arc, time::Duration};\nuse crossbeam_utils::CachePadded;\n\
                     thread_local! { static A: u32 = 1; }\n#[cfg(test)]\nmod tests { use std::thread; }\n";
         assert!(problems(text).is_empty(), "{:?}", problems(text));
     }
