@@ -33,14 +33,15 @@ impl Lease {
 
     /// What it holds now, in no particular order; nothing when it was
     /// [reclaimed](crate::ResourcePool::reclaim).
-    pub fn held(&self) -> Vec<(Arc<str>, Mode)> {
-        self.pool.with(|state| {
+    pub fn held(&self) -> Vec<(String, Mode)> {
+        let held = self.pool.with(|state| {
             if !state.is_current(self.id) {
                 return Vec::new();
             }
             let items = &state.leases[self.id.at].items;
-            items.iter().map(|item| (state.slots[item.slot].name.clone(), item.mode)).collect()
-        })
+            items.iter().map(|item| (state.slots[item.slot].name.clone(), item.mode)).collect::<Vec<_>>()
+        });
+        held.into_iter().map(|(name, mode)| (name.to_string(), mode)).collect()
     }
 
     /// How long it has been held; zero when it was reclaimed.

@@ -63,7 +63,7 @@ pub struct PoolStats {
 #[non_exhaustive]
 pub struct ResourceStats {
     /// Its name.
-    pub name: Arc<str>,
+    pub name: String,
     /// How many units it has; `None` when it is held exclusively or shared.
     pub capacity: Option<u64>,
     /// Units in use, or leases that hold it.
@@ -93,7 +93,7 @@ pub struct LeaseInfo {
     /// Who holds it.
     pub owner: Owner,
     /// What it holds.
-    pub held: Vec<(Arc<str>, Mode)>,
+    pub held: Vec<(String, Mode)>,
     /// How long it has been held.
     pub age: Duration,
     /// Its fencing number.
@@ -110,7 +110,7 @@ pub struct WaitEdge {
     /// For whom.
     pub blocker: Owner,
     /// For which resource.
-    pub resource: Arc<str>,
+    pub resource: String,
     /// How long it has waited.
     pub waited: Duration,
     /// Since when.
@@ -208,15 +208,22 @@ impl ResourcePool {
     /// All leases that are out, oldest first: a forgotten one shows by its age.
     pub fn leases(&self) -> Vec<LeaseInfo> {
         let now = self.0.clock.now();
-        let mut leases = self.0.with(|state| {
-            let info = state.leases.iter().map(|(_, lease)| LeaseInfo {
-                owner: state.owners[lease.owner].name.clone(),
-                held: lease.items.iter().map(|i| (state.slots[i.slot].name.clone(), i.mode)).collect(),
-                age: now.saturating_duration_since(lease.since),
-                fencing: lease.fencing,
+        // Names are copied after the latch has opened.
+        let leases = self.0.with(|state| {
+            let parts = state.leases.iter().map(|(_, lease)| {
+                let held = lease.items.iter().map(|i| (state.slots[i.slot].name.clone(), i.mode));
+                let owner = state.owners[lease.owner].name.clone();
+                (owner, held.collect::<Vec<_>>(), lease.since, lease.fencing)
             });
-            info.collect::<Vec<_>>()
+            parts.collect::<Vec<_>>()
         });
+        let info = leases.into_iter().map(|(owner, held, since, fencing)| LeaseInfo {
+            owner,
+            held: held.into_iter().map(|(name, mode)| (name.to_string(), mode)).collect(),
+            age: now.saturating_duration_since(since),
+            fencing,
+        });
+        let mut leases = info.collect::<Vec<_>>();
         leases.sort_by_key(|lease| lease.fencing);
         leases
     }
@@ -226,17 +233,22 @@ impl ResourcePool {
     /// through other things shows when their graphs are laid together.
     pub fn wait_for_graph(&self) -> Vec<WaitEdge> {
         let now = self.0.clock.now();
-        let mut edges = self.0.with(|state| {
-            let edges = state.edges().into_iter().map(|(waiter, blocker, slot, since, held)| WaitEdge {
-                waiter: state.owners[waiter].name.clone(),
-                blocker: state.owners[blocker].name.clone(),
-                resource: state.slots[slot].name.clone(),
-                waited: now.saturating_duration_since(since),
-                since,
-                cause: if held { WaitCause::Held } else { WaitCause::Queued },
+        let edges = self.0.with(|state| {
+            let names = state.edges().into_iter().map(|(waiter, blocker, slot, since, held)| {
+                let owner = |at: usize| state.owners[at].name.clone();
+                (owner(waiter), owner(blocker), state.slots[slot].name.clone(), since, held)
             });
-            edges.collect::<Vec<_>>()
+            names.collect::<Vec<_>>()
         });
+        let edges = edges.into_iter().map(|(waiter, blocker, resource, since, held)| WaitEdge {
+            waiter,
+            blocker,
+            resource: resource.to_string(),
+            waited: now.saturating_duration_since(since),
+            since,
+            cause: if held { WaitCause::Held } else { WaitCause::Queued },
+        });
+        let mut edges = edges.collect::<Vec<_>>();
         edges.sort_by(|a, b| (a.since, &a.waiter, &a.resource).cmp(&(b.since, &b.waiter, &b.resource)));
         edges
     }
@@ -248,9 +260,10 @@ impl ResourcePool {
         holders.dedup();
         let in_use = if capacity.is_some() { slot.used } else { slot.holders.len() as u64 };
         Part {
+            name: slot.name.clone(),
             wait: slot.meter.wait.clone(),
             stats: ResourceStats {
-                name: slot.name.clone(),
+                name: String::new(),
                 capacity,
                 in_use,
                 debt: capacity.map_or(0, |capacity| in_use.saturating_sub(capacity)),
@@ -265,14 +278,16 @@ impl ResourcePool {
     }
 }
 
-/// A resource's numbers as read under the latch; its histogram is read after.
+/// A resource's numbers as read under the latch; its name and histogram are copied after.
 struct Part {
+    name: Arc<str>,
     stats: ResourceStats,
     wait: Option<Histogram>,
 }
 
 impl Part {
     fn finish(mut self) -> ResourceStats {
+        self.stats.name = self.name.to_string();
         if let Some(wait) = self.wait {
             self.stats.wait = wait.snapshot();
         }

@@ -1,7 +1,7 @@
 //! Races: touching a resource without a lease while another holds it.
 
 use crate::{Mode, Owner, ResourcePool};
-use std::{collections::VecDeque, sync::Arc, time::Instant};
+use std::{collections::VecDeque, time::Instant};
 
 /// How many races are remembered.
 const REMEMBERED: usize = 64;
@@ -22,7 +22,7 @@ pub enum Access {
 #[non_exhaustive]
 pub struct Race {
     /// The resource.
-    pub resource: Arc<str>,
+    pub resource: String,
     /// Who touched it.
     pub owner: Owner,
     /// Who holds it (one of those who do).
@@ -77,12 +77,13 @@ impl ResourcePool {
             let wanted = if write { Mode::Exclusive } else { Mode::Shared };
             let other = slot.holders.iter().find(|h| Some(h.owner) != mine && h.mode.conflicts(wanted))?;
             let holder = state.owners[other.owner].name.clone();
-            Some(Err(Race { resource: slot.name.clone(), owner: owner.clone(), holder, write, at }))
+            Some(Err((slot.name.clone(), holder)))
         });
         match met {
             None => Ok(Access::Unprotected),
             Some(Ok(access)) => Ok(access),
-            Some(Err(race)) => {
+            Some(Err((resource, holder))) => {
+                let race = Race { resource: resource.to_string(), owner, holder, write, at };
                 self.0.totals.race_count.incr();
                 let mut races = self.0.totals.races.lock();
                 if races.last.len() == REMEMBERED {
