@@ -40,9 +40,9 @@ impl Acquire {
     fn enter(&mut self) -> Poll<Result<Lease, AcquireError>> {
         let Some(asked) = &self.asked else { panic!("polled after it was done") };
         let pool = &self.pool;
-        let entered = pool.step(|state, now, _| {
+        let entered = pool.step(|state, now, wakes| {
             let (items, priority) = pool.resolve(state, asked, now)?;
-            state.enter(&self.owner, items, priority, now)
+            state.enter(&self.owner, items, priority, now, wakes)
         });
         match entered {
             Ok(Entered::Waits(ticket)) => {

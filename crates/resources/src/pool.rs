@@ -279,9 +279,9 @@ impl Inner {
     }
 
     fn try_acquire(self: &Arc<Self>, owner: Owner, asked: &Asked) -> Result<Lease, Refusal> {
-        let lease = self.step(|state, now, _| {
+        let lease = self.step(|state, now, wakes| {
             let (items, _) = self.resolve(state, asked, now).map_err(Err)?;
-            state.try_enter(&owner, &items, now)
+            state.try_enter(&owner, &items, now, wakes)
         });
         Ok(Lease::new(self.clone(), owner, lease?))
     }

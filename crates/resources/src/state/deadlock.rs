@@ -49,29 +49,19 @@ impl State {
 
     /// Whether all that `owner` waits for is to be had once everybody outside of `stuck` has finished.
     fn can_finish(&self, owner: usize, stuck: &HashSet<usize>) -> bool {
-        let wants = self.owners[owner].waiting.iter().flat_map(|ticket| self.waiters[ticket].items.iter());
-        // Units of several requests of this owner add up.
-        let mut units = HashMap::<usize, u64>::new();
-        for item in wants {
+        let mut wants =
+            self.owners[owner].waiting.iter().flat_map(|ticket| self.waiters[ticket].items.iter());
+        wants.all(|item| {
             let slot = &self.slots[item.slot];
+            let mut kept = slot.holders.iter().filter(|holder| stuck.contains(&holder.owner));
             match (item.mode, slot.kind) {
                 (Mode::Units(wanted), Kind::Counted { capacity }) => {
-                    let total = units.entry(item.slot).or_insert(0);
-                    *total = total.saturating_add(wanted);
-                    let kept = slot.holders.iter().filter(|h| stuck.contains(&h.owner));
                     let kept = kept.map(|h| if let Mode::Units(n) = h.mode { n } else { 0 }).sum::<u64>();
-                    if kept.saturating_add(*total) > capacity {
-                        return false;
-                    }
+                    kept.saturating_add(wanted) <= capacity
                 }
-                (mode, _) => {
-                    if slot.blockers(mode, owner).any(|holder| stuck.contains(&holder)) {
-                        return false;
-                    }
-                }
+                (mode, _) => !kept.any(|holder| holder.blocks(mode, owner)),
             }
-        }
-        true
+        })
     }
 
     /// The shortest way from `start` back to itself over stuck owners.

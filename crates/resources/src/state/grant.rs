@@ -65,6 +65,16 @@ impl State {
         LeaseId { at, fencing }
     }
 
+    /// After `owner` took something by itself: what else it waits for in other tasks may pass barriers now, or
+    /// may have become a deadlock.
+    pub(super) fn recheck(&mut self, owner: usize, now: Instant, wakes: &mut Wakes) {
+        if !self.owners[owner].waiting.is_empty() {
+            let tickets = self.owners[owner].waiting.iter().copied().collect();
+            self.serve(tickets, now, wakes);
+            self.break_deadlocks(now, wakes);
+        }
+    }
+
     /// Whether a lease is still what it was when it was given.
     pub(crate) fn is_current(&self, lease: LeaseId) -> bool {
         self.leases.get(lease.at).is_some_and(|state| state.fencing == lease.fencing)
@@ -121,7 +131,11 @@ impl State {
                 waiter.phase = Phase::Granted { lease, at: now };
                 wakes.push(waiter.waker.take());
             }
-            several |= !self.owners[owner].waiting.is_empty();
+            for &other in &self.owners[owner].waiting {
+                // It holds something now, so it passes barriers with what else it wants.
+                several = true;
+                open.insert((Reverse(self.waiters[&other].priority), other));
+            }
             if was_barrier {
                 // Those it stood before, on resources of which something is left, may go now.
                 for item in items.iter() {

@@ -261,6 +261,7 @@ impl State {
         items: Arc<[Item]>,
         priority: u8,
         now: Instant,
+        wakes: &mut Wakes,
     ) -> Result<Entered, AcquireError> {
         let ticket = self.next_ticket;
         if let Err(error) = self.admits(&items) {
@@ -270,6 +271,7 @@ impl State {
         let at = self.owner(owner);
         if self.may_take(at, &items, ticket) {
             let lease = self.take(at, &items, ticket, now);
+            self.recheck(at, now, wakes);
             self.unpin(&items);
             return Ok(Entered::Lease(lease));
         }
@@ -296,13 +298,16 @@ impl State {
         owner: &Owner,
         items: &[Item],
         now: Instant,
+        wakes: &mut Wakes,
     ) -> Result<LeaseId, Result<(String, Vec<Owner>), AcquireError>> {
         let result = match self.admits(items) {
             Err(error) => Err(Err(error)),
             Ok(()) => {
                 let (at, ticket) = (self.owner(owner), self.next_ticket);
                 if self.may_take(at, items, ticket) {
-                    Ok(self.take(at, items, ticket, now))
+                    let lease = self.take(at, items, ticket, now);
+                    self.recheck(at, now, wakes);
+                    Ok(lease)
                 } else {
                     let busy = self.busy(at, items);
                     self.retire_owner(at);

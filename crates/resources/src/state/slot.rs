@@ -146,7 +146,7 @@ impl Slot {
 }
 
 impl Holder {
-    fn blocks(&self, mode: Mode, owner: usize) -> bool {
+    pub(crate) fn blocks(&self, mode: Mode, owner: usize) -> bool {
         match mode {
             Mode::Units(_) => true,
             Mode::Exclusive => self.owner != owner,

@@ -1,0 +1,10 @@
+//! The one integration binary: what the pool promises, by theme.
+
+mod basics;
+mod cancel;
+mod deadlock;
+mod fairness;
+mod model;
+mod stress;
+mod support;
+mod witness;
