@@ -184,12 +184,12 @@ impl<K, V> Core<K, V> {
         match look {
             Look::Absent => (None, Found::Miss),
             Look::Stale => (None, Found::Stale),
-            Look::One(held) if is_key(&held.key) => {
+            Look::One(held, _) if is_key(&held.key) => {
                 let weight = held.weight;
                 (Some(held), Found::Hit(weight))
             }
-            Look::One(held) => {
-                self.lock(hash).uncount_hit();
+            Look::One(held, hit) => {
+                self.lock(hash).undo(&hit);
                 drop(held);
                 (None, Found::Miss)
             }

@@ -50,7 +50,7 @@ impl<K, V> fmt::Debug for TooHeavy<K, V> {
 }
 
 /// A value could not be loaded. Nothing was cached; the next call loads again.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError<E> {
     /// The loader failed: this caller's own, or the one whose load it shared.

@@ -17,13 +17,17 @@
 //!   marked landed in one section of both latches, so nobody can join it and wait for ever.
 //! * Order of latches: shard, then line.
 
-use crate::{entry::Held, nest};
+use crate::{
+    entry::{Held, contain},
+    nest,
+};
 use ropewalk_sync::WaitQueue;
 use std::{any::Any, sync::Arc};
 
 /// A load under way.
 pub(crate) struct Flight<K, V> {
-    pub(crate) key: K,
+    /// Present until the flight is dropped.
+    key: Option<K>,
     pub(crate) line: WaitQueue<(), Landing<K, V>, Phase>,
 }
 
@@ -59,11 +63,26 @@ impl<K, V> Clone for Landing<K, V> {
 
 impl<K, V> Flight<K, V> {
     pub(crate) fn new(key: K) -> Arc<Self> {
-        Arc::new(Self { key, line: WaitQueue::with_state(Phase::Flying) })
+        Arc::new(Self { key: Some(key), line: WaitQueue::with_state(Phase::Flying) })
+    }
+
+    pub(crate) fn is_of(&self, key: &K) -> bool
+    where
+        K: PartialEq,
+    {
+        self.key.as_ref() == Some(key)
     }
 
     /// The flight's name in the graph of nested loads: unique while it lives.
     pub(crate) fn id(self: &Arc<Self>) -> nest::Id {
         nest::Id(Arc::as_ptr(self) as usize)
+    }
+}
+
+impl<K, V> Drop for Flight<K, V> {
+    fn drop(&mut self) {
+        // The key is the user's, and the last share may go while a panic unwinds.
+        let key = self.key.take();
+        contain(move || drop(key));
     }
 }

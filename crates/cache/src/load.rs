@@ -6,7 +6,7 @@
 use crate::{
     LoadError,
     core::{Core, Placing},
-    entry::Held,
+    entry::{Held, contain},
     flight::{Flight, Landing, Phase},
     nest::{Edges, Inside},
 };
@@ -98,12 +98,12 @@ impl<K: Eq, V> Core<K, V> {
                     return Some(Boarding::Found(link.held.clone()));
                 }
             }
-            if let Some(flight) = flights.iter().find(|flight| flight.key == *key) {
-                let wait = Wait::new(self, flight, hash)?;
-                match wait {
-                    Some(wait) => return Some(Boarding::Wait(wait)),
+            if let Some(flight) = flights.iter().find(|flight| flight.is_of(key)) {
+                match Wait::new(self, flight, hash) {
+                    Ok(wait) => return Some(Boarding::Wait(wait)),
+                    Err(NoWait::Recursive) => return None,
                     // It landed between the two looks, so it is registered no more.
-                    None => continue,
+                    Err(NoWait::Landed) => continue,
                 }
             }
             let flight = prepared.take().unwrap_or_else(|| Flight::new(key.clone()));
@@ -133,25 +133,30 @@ struct Wait<'a, K: Eq, V> {
     edges: Edges,
 }
 
+enum NoWait {
+    /// It would wait for itself.
+    Recursive,
+    /// The flight is over.
+    Landed,
+}
+
 enum Waited<'a, K: Eq, V> {
     Lead(Lead<'a, K, V>),
     Landed(Landing<K, V>),
 }
 
 impl<'a, K: Eq, V> Wait<'a, K, V> {
-    /// `None` when it would wait for itself; `Some(None)` when the flight has landed.
-    #[allow(clippy::option_option, reason = "two different answers")]
-    fn new(core: &'a Core<K, V>, flight: &Arc<Flight<K, V>>, hash: u64) -> Option<Option<Self>> {
-        let edges = core.waits.enter(flight.id())?;
+    fn new(core: &'a Core<K, V>, flight: &Arc<Flight<K, V>>, hash: u64) -> Result<Self, NoWait> {
+        let edges = core.waits.enter(flight.id()).ok_or(NoWait::Recursive)?;
         let mut wait = Self { core, flight: Arc::clone(flight), hash, ticket: None, edges };
         let mut line = flight.line.lock();
         if *line == Phase::Landed {
             drop(line);
-            return Some(None);
+            return Err(NoWait::Landed);
         }
         wait.ticket = Some(line.join(()));
         drop(line);
-        Some(Some(wait))
+        Ok(wait)
     }
 
     fn lead(&self) -> Lead<'a, K, V> {
@@ -190,8 +195,11 @@ impl<K: Eq, V> Drop for Wait<'_, K, V> {
         let Some(ticket) = self.ticket.take() else { return };
         match self.flight.line.cancel(ticket) {
             Cancelled::Granted(Landing::Lead) => drop(self.lead()),
-            Cancelled::Granted(Landing::Value(_) | Landing::Nothing | Landing::Failed(_))
-            | Cancelled::Removed => {}
+            // Perhaps the last share of the user's error.
+            Cancelled::Granted(landed @ (Landing::Value(_) | Landing::Nothing | Landing::Failed(_))) => {
+                contain(|| drop(landed));
+            }
+            Cancelled::Removed => {}
         }
     }
 }
@@ -246,6 +254,7 @@ impl<K: Eq, V> Lead<'_, K, V> {
             Err(error) => {
                 let error = Arc::new(error);
                 self.finish(&Landing::Failed(error.clone()));
+                drop(key);
                 core.tally.load_failures.incr();
                 Err(LoadError::Failed(error))
             }

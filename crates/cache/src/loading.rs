@@ -169,10 +169,15 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Cache<K, V, S> {
     {
         let hash = self.hash(&key);
         if let Some(held) = self.find(hash, &key) {
+            // The user's drops first: a panic in one would leak a value that is returned already.
+            drop((key, load));
             return Ok(Some(held.value.clone()));
         }
         let lead = match self.core.aboard(hash, &key, optional).await? {
-            Aboard::Value(held) => return Ok(Some(held.value.clone())),
+            Aboard::Value(held) => {
+                drop((key, load));
+                return Ok(Some(held.value.clone()));
+            }
             Aboard::Nothing => return Ok(None),
             Aboard::Lead(lead) => lead,
         };
@@ -190,6 +195,8 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Cache<K, V, S> {
     ) -> Result<Option<V>, LoadError<E>> {
         let hash = self.hash(&key);
         if let Some(held) = self.find(hash, &key) {
+            // The user's drops first: a panic in one would leak a value that is returned already.
+            drop((key, load));
             return Ok(Some(held.value.clone()));
         }
         let clock = &self.core.clock;
@@ -199,7 +206,10 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Cache<K, V, S> {
             Some(limit) => clock.block_on_timeout(limit, aboard).unwrap_or(Err(LoadError::TimedOut)),
         };
         let lead = match aboard? {
-            Aboard::Value(held) => return Ok(Some(held.value.clone())),
+            Aboard::Value(held) => {
+                drop((key, load));
+                return Ok(Some(held.value.clone()));
+            }
             Aboard::Nothing => return Ok(None),
             Aboard::Lead(lead) => lead,
         };

@@ -79,10 +79,17 @@ pub(crate) enum Look<K, V> {
     Absent,
     /// One entry, whose time is over.
     Stale,
-    /// One living entry, counted as used.
-    One(Held<K, V>),
+    /// One living entry, counted as used, and what takes that back.
+    One(Held<K, V>, Undo),
     /// Several share the hash.
     Several,
+}
+
+/// What a read has changed.
+pub(crate) struct Undo {
+    spot: Spot,
+    accessed_before: u64,
+    accessed: u64,
 }
 
 /// The times of an entry that is being written.
@@ -184,7 +191,13 @@ impl<K, V> Shard<K, V> {
         if self.slots[first as usize].next != NONE {
             return Look::Several;
         }
-        if self.read(first, now) { Look::One(self.held(first).clone()) } else { Look::Stale }
+        let accessed_before = self.slots[first as usize].accessed;
+        if !self.read(first, now) {
+            return Look::Stale;
+        }
+        let accessed = self.slots[first as usize].accessed;
+        let undo = Undo { spot: self.spot(first), accessed_before, accessed };
+        Look::One(self.held(first).clone(), undo)
     }
 
     /// Counts a read of a spot that is known to be good; tells whether the entry lives.
@@ -208,10 +221,17 @@ impl<K, V> Shard<K, V> {
         true
     }
 
-    /// A hit that turned out to be another key with the same hash.
-    pub(crate) fn uncount_hit(&mut self) {
+    /// Takes back a hit that turned out to be on another key with the same hash.
+    pub(crate) fn undo(&mut self, hit: &Undo) {
         self.counts.hits -= 1;
         self.counts.misses += 1;
+        if self.is(hit.spot) {
+            let at = &mut self.slots[hit.spot.slot as usize];
+            // Unless it was really read since.
+            if at.accessed == hit.accessed {
+                at.accessed = hit.accessed_before;
+            }
+        }
     }
 
     /// All entries with this hash.

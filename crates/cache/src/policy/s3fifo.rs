@@ -1,5 +1,5 @@
 //! S3-FIFO (Yang et al., SOSP 2023): a small queue of a tenth of the weight, a main queue, and ghosts
-//! of what the small one gave up. What is used twice in the small queue, or comes back as a ghost,
+//! of what the small one gave up, nine for ten entries. What is used twice in the small queue, or comes back as a ghost,
 //! enters the main queue, whose hand grants another round per use, three at most.
 
 use super::{Evict, SPARES, ghosts::Ghosts, lists::Lists};
@@ -60,7 +60,8 @@ impl Evict for S3Fifo {
             let hash = *hash;
             self.queues.remove(slot);
             if queue == SMALL {
-                self.ghosts.push(hash, 0, self.queues.len(MAIN).max(1));
+                let entries = self.queues.len(SMALL) + self.queues.len(MAIN);
+                self.ghosts.push(hash, 0, (entries * 9 / 10).max(1));
             }
             return Some(slot);
         }

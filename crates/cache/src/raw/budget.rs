@@ -58,7 +58,8 @@ impl Budget {
     }
 
     /// Moves the bound. What is taken beyond a lower one stays taken; until it is given back, nothing
-    /// more is.
+    /// more is. Takers that have read the old bound may still succeed: who takes under latches has
+    /// moved the bound for all of them once it has closed and opened each latch after this.
     pub fn set_capacity(&self, capacity: u64) {
         self.capacity.store(capacity, Relaxed);
     }
