@@ -318,7 +318,7 @@ fn check_cycle(pool: &ResourcePool, cycle: &ropewalk_resources::Cycle) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn does_what_the_model_does(bound in prop_oneof![Just(0), Just(1), Just(3), Just(u32::MAX)], ops in ops()) {
