@@ -173,12 +173,23 @@ impl<T> BatchQueue<T> {
 
     /// Takes the next batch that is due: at most `limit` and at most the maximum; empty when none is.
     pub fn take(&mut self, now: Instant, limit: usize) -> Vec<T> {
+        self.take_while(now, limit, |_| true)
+    }
+
+    /// [`take`](Self::take) that stops before the first item that `admit` refuses.
+    ///
+    /// `admit` must not panic: the queue would be left in disorder.
+    pub fn take_while(&mut self, now: Instant, limit: usize, mut admit: impl FnMut(&T) -> bool) -> Vec<T> {
         let mut batch = Vec::new();
         let Some(group) = self.next_group(now) else { return batch };
         let Some(entry) = self.groups.get_mut(&group) else { return batch };
         let before = entry.head();
         while batch.len() < limit.min(self.max_items) {
-            let Some(((_, _, sequence), (since, item))) = entry.items.pop_first() else { break };
+            let Some(first) = entry.items.first_entry() else { break };
+            if !admit(&first.get().1) {
+                break;
+            }
+            let ((_, _, sequence), (since, item)) = first.remove_entry();
             entry.arrivals.remove(&(since, sequence));
             batch.push(item);
         }

@@ -153,3 +153,15 @@ fn without_ageing_levels_are_strict() {
     assert_eq!(queue.take(start, 1), ["late"]);
     assert_eq!(queue.take(start, 1), ["low"]);
 }
+
+#[test]
+fn take_while_stops_before_the_first_that_is_refused() {
+    let now = Instant::now();
+    let mut queue = BatchQueue::new(5);
+    for n in 0..4 {
+        queue.push(n, GroupKey::ONE, 0, now);
+    }
+    assert_eq!(queue.take_while(now, 9, |&n| n < 2), [0, 1]);
+    assert!(queue.take_while(now, 9, |_| false).is_empty());
+    assert_eq!(queue.take(now, 9), [2, 3]);
+}
