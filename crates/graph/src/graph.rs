@@ -192,6 +192,22 @@ impl Graph {
         self.shared.change(|core, now| core.remove_finished(now))
     }
 
+    /// Removes one finished task unless an unfinished one depends on it; tells whether it did.
+    ///
+    /// # Errors
+    ///
+    /// [`LookupError`].
+    pub fn forget(&self, task: TaskId) -> Result<bool, LookupError> {
+        self.shared.change(|core, now| {
+            let at = core.find(task)?;
+            let needed = core.node(at).dependents.iter().any(|&next| !core.node(next).status.is_finished());
+            if needed || !core.node(at).status.is_finished() {
+                return Ok(false);
+            }
+            Ok(core.remove(task, now, &mut Effects::default()).is_ok())
+        })
+    }
+
     /// Reports that a task completed; returns the tasks that became ready by it, most urgent first.
     ///
     /// Given a [`TaskId`], the task may be ready, blocked or running. Given a [`Claim`], the report
