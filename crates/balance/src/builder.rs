@@ -2,7 +2,7 @@
 
 use crate::{
     Balancer, BuildError, Ejection, PeakEwma, Probe, Strategy,
-    balancer::{Inner, Settings},
+    inner::{Inner, Settings},
 };
 use ropewalk_sync::{Clock, Spawn};
 use std::{fmt, sync::Arc, time::Duration};

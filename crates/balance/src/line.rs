@@ -6,8 +6,8 @@
 //! serves the line. That nobody sleeps beside a free slot is Dekker's argument: a joiner publishes itself,
 //! fences, and looks for slots; a releaser frees its slot, fences, and looks for waiters.
 
-use crate::{Need, PickError, balancer::Inner, roster::Entry};
-use ropewalk_prove::sync::atomic::{AtomicUsize, Ordering, fence};
+use crate::{Need, PickError, inner::Inner, roster::Entry};
+use ropewalk_prove::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 use ropewalk_sync::{Cancelled, Polled, Ticket, WaitQueue};
 use std::{sync::Arc, task::Context};
 
@@ -28,11 +28,13 @@ pub(crate) struct Line {
     queue: WaitQueue<Need, Grant>,
     /// How many wait: a copy of the queue's length, for those who need not lock it.
     waiting: AtomicUsize,
+    /// When a patrol last looked for stale grants, in nanoseconds.
+    patrolled: AtomicU64,
 }
 
 impl Line {
     pub(crate) fn new() -> Self {
-        Self { queue: WaitQueue::new(), waiting: AtomicUsize::new(0) }
+        Self { queue: WaitQueue::new(), waiting: AtomicUsize::new(0), patrolled: AtomicU64::new(0) }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -129,11 +131,18 @@ impl Inner {
         }
     }
 
-    /// Passes on slots that nobody polled for a whole interval.
+    /// Passes on slots that nobody polled for a whole interval. All who wait call this; one of them each
+    /// interval looks for stale grants, so that a grant survives at least one.
     pub(crate) fn patrol(&self) {
-        let revoked = self.line.queue.lock().revoke_stale();
-        for (_, grant) in revoked {
-            self.pass_on(grant);
+        let (now, interval) = (self.now(), self.settings.regrant_after.as_nanos());
+        let last = self.line.patrolled.load(Ordering::Relaxed);
+        let due = u128::from(now.saturating_sub(last)) >= interval;
+        let ours = || self.line.patrolled.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed);
+        if due && ours().is_ok() {
+            let revoked = self.line.queue.lock().revoke_stale();
+            for (_, grant) in revoked {
+                self.pass_on(grant);
+            }
         }
         self.serve();
     }

@@ -25,8 +25,8 @@ impl Node {
         Self { address: address.into(), weight: 1, capabilities: Vec::new(), max_in_flight: None }
     }
 
-    /// How much it is worth beside the others; 1 by default. 0 keeps it in the registry without
-    /// traffic from strategies that look at weights.
+    /// How much it is worth beside the others; 1 by default. At 0 it is the last resort of strategies that
+    /// look at weights.
     #[must_use]
     pub fn weight(mut self, weight: u32) -> Self {
         self.weight = weight;

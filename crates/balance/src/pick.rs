@@ -1,6 +1,6 @@
 //! A request on its node.
 
-use crate::{Need, Node, NodeId, Outcome, PickError, balancer::Inner, line::Place, roster::Entry};
+use crate::{Need, Node, NodeId, Outcome, PickError, inner::Inner, line::Place, roster::Entry};
 use ropewalk_prove::sync::atomic::Ordering;
 use ropewalk_sync::{Polled, Sleep};
 use std::{

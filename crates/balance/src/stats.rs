@@ -1,6 +1,6 @@
 //! What a balancer tells of itself.
 
-use crate::{NodeState, NodeStats, balancer::Inner, roster::Entry};
+use crate::{NodeState, NodeStats, inner::Inner, roster::Entry};
 use ropewalk_measure::{Counter, Histogram, Snapshot};
 use ropewalk_prove::sync::atomic::{AtomicU64, Ordering};
 

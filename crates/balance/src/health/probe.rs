@@ -1,6 +1,7 @@
 //! Active health: asking a node whether it is well.
 
 use crate::{BuildError, Node, ProbeError};
+use ropewalk_prove::sync::atomic::{AtomicUsize, Ordering};
 use ropewalk_sync::oneshot;
 use std::{
     fmt,
@@ -59,17 +60,19 @@ impl Probe {
 
     /// A node is well when it accepts a TCP connection at its address (`host:port`).
     ///
-    /// Each check is made on a thread started for it.
+    /// Each check is made on a thread started for it. Threads that the operating system keeps beyond their
+    /// time, in a name look-up for instance, are at most 256; beyond that, checks fail.
     pub fn tcp() -> Self {
-        Self::new(Tcp)
+        Self::new(Tcp { threads: Threads::default() })
     }
 
     /// A node is well when it answers `GET path` at its address (`host:port`) with a status of 200 to
     /// 299, in plain HTTP/1.1.
     ///
-    /// Each check is made on a thread started for it.
+    /// Each check is made on a thread started for it. Threads that the operating system keeps beyond their
+    /// time, in a name look-up for instance, are at most 256; beyond that, checks fail.
     pub fn http(path: impl Into<String>) -> Self {
-        Self::new(Http { path: path.into() })
+        Self::new(Http { path: path.into(), threads: Threads::default() })
     }
 
     /// Time between two checks of a node.
@@ -135,25 +138,29 @@ impl fmt::Debug for Probe {
     }
 }
 
-struct Tcp;
+struct Tcp {
+    threads: Threads,
+}
 
 impl Check for Tcp {
     fn check<'a>(&'a self, node: &'a Node, timeout: Duration) -> CheckFuture<'a> {
         let address = node.address().to_owned();
-        on_thread(move || {
-            connect(&address, deadline(timeout)).map(drop).map_err(|e| ProbeError::new(e.to_string()))
+        self.threads.run(move || {
+            let connected = connect(&address, deadline(timeout));
+            connected.map(drop).map_err(|e| ProbeError::new(e.to_string()))
         })
     }
 }
 
 struct Http {
     path: String,
+    threads: Threads,
 }
 
 impl Check for Http {
     fn check<'a>(&'a self, node: &'a Node, timeout: Duration) -> CheckFuture<'a> {
         let (address, path) = (node.address().to_owned(), self.path.clone());
-        on_thread(move || {
+        self.threads.run(move || {
             let status =
                 get(&address, &path, deadline(timeout)).map_err(|e| ProbeError::new(e.to_string()))?;
             if (200..300).contains(&status) {
@@ -165,23 +172,48 @@ impl Check for Http {
     }
 }
 
+/// Threads of blocking checks, counted, because one may hang longer than its check's time.
+#[derive(Clone, Default)]
+struct Threads(Arc<AtomicUsize>);
+
+/// How many there may be.
+const MAX_THREADS: usize = 256;
+
+impl Threads {
+    fn run<'a>(&self, job: impl FnOnce() -> Result<(), ProbeError> + Send + 'static) -> CheckFuture<'a> {
+        let seat = Seat(self.0.clone());
+        // Relaxed: a count.
+        let full = self.0.fetch_add(1, Ordering::Relaxed) >= MAX_THREADS;
+        Box::pin(async move {
+            if full {
+                return Err(ProbeError::new("too many earlier checks hang"));
+            }
+            let (answer, promise) = oneshot();
+            thread::Builder::new()
+                .name("ropewalk-probe".to_owned())
+                .spawn(move || {
+                    let _seat = seat;
+                    // The watcher may have given up by now.
+                    let _ = answer.send(job());
+                })
+                .map_err(|e| ProbeError::new(format!("no thread for the probe: {e}")))?;
+            promise.await.unwrap_or_else(|_| Err(ProbeError::new("the probe's thread panicked")))
+        })
+    }
+}
+
+/// One of [`Threads`]; counted out on drop.
+struct Seat(Arc<AtomicUsize>);
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Sockets live in real time, whatever clock the balancer follows. `None` for never.
 fn deadline(timeout: Duration) -> Option<Instant> {
     Instant::now().checked_add(timeout)
-}
-
-fn on_thread<'a>(job: impl FnOnce() -> Result<(), ProbeError> + Send + 'static) -> CheckFuture<'a> {
-    Box::pin(async move {
-        let (answer, promise) = oneshot();
-        thread::Builder::new()
-            .name("ropewalk-probe".to_owned())
-            .spawn(move || {
-                // The watcher may have given up by now.
-                let _ = answer.send(job());
-            })
-            .map_err(|e| ProbeError::new(format!("no thread for the probe: {e}")))?;
-        promise.await.unwrap_or_else(|_| Err(ProbeError::new("the probe's thread panicked")))
-    })
 }
 
 fn left(deadline: Option<Instant>) -> io::Result<Duration> {

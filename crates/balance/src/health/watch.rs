@@ -1,14 +1,14 @@
 //! The background job that asks nodes how they are.
 
-use super::{CheckFuture, Probe};
-use crate::{NodeId, ProbeError, balancer::Inner, roster::Entry};
+use super::{Check, CheckFuture, Probe};
+use crate::{NodeId, ProbeError, inner::Inner, roster::Entry};
 use std::{
     collections::{BTreeSet, HashMap},
     panic::{AssertUnwindSafe, catch_unwind},
     pin::{Pin, pin},
     sync::{Arc, Weak},
     task::{Context, Poll},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// Asks each node every interval until the balancer is gone.
@@ -114,24 +114,44 @@ impl Running {
         deadline: Option<Instant>,
         clock: &ropewalk_sync::Clock,
     ) -> Self {
-        let (check, asked, timeout) = (probe.check.clone(), entry.clone(), probe.timeout);
-        let answer = async move {
-            let mut future: Option<CheckFuture<'_>> = None;
-            std::future::poll_fn(|cx| {
-                // The check is user code: its panic is a bad answer, and not the end of the watch.
-                let polled = catch_unwind(AssertUnwindSafe(|| {
-                    future.get_or_insert_with(|| check.check(&asked.node, timeout)).as_mut().poll(cx)
-                }));
-                polled.unwrap_or_else(|_| Poll::Ready(Err(ProbeError::new("the check panicked"))))
-            })
-            .await
-        };
-        let bounded = clock.timeout_at(deadline, answer);
+        let asked = Asked { check: probe.check.clone(), entry: entry.clone(), timeout: probe.timeout };
+        let bounded = clock.timeout_at(deadline, asked.answer());
         let future =
             Box::pin(
                 async move { bounded.await.unwrap_or_else(|_| Err(ProbeError::new("no answer in time"))) },
             );
         Self { entry, future }
+    }
+}
+
+struct Asked {
+    check: Arc<dyn Check>,
+    entry: Arc<Entry>,
+    timeout: Duration,
+}
+
+impl Asked {
+    /// The check's answer. The check is user code: a panic of it, in the call, in a poll or in a drop, is a
+    /// bad answer and not the end of the watch.
+    async fn answer(self) -> Result<(), ProbeError> {
+        let mut future = Guarded(None);
+        std::future::poll_fn(|cx| {
+            let polled = catch_unwind(AssertUnwindSafe(|| {
+                let started = || self.check.check(&self.entry.node, self.timeout);
+                future.0.get_or_insert_with(started).as_mut().poll(cx)
+            }));
+            polled.unwrap_or_else(|_| Poll::Ready(Err(ProbeError::new("the check panicked"))))
+        })
+        .await
+    }
+}
+
+struct Guarded<'a>(Option<CheckFuture<'a>>);
+
+impl Drop for Guarded<'_> {
+    fn drop(&mut self) {
+        // Reported by the panic hook; the check's answer is settled by now.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(self.0.take())));
     }
 }
 

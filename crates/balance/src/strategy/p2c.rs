@@ -114,5 +114,6 @@ fn best_of(
             (best_at, best) = (at, other);
         }
     }
-    Some(best_at)
+    // Nodes of weight 0 are left to the balancer, which takes them when there is nothing else.
+    best.load().is_finite().then_some(best_at)
 }
