@@ -157,7 +157,7 @@ fn contradictory_bounds_are_refused() {
     let refused = [
         Concurrency::Fixed(0),
         Adaptive::new(0..=5).into(),
-        Adaptive::new(6..=5).into(),
+        Adaptive::new(std::ops::RangeInclusive::new(6, 5)).into(),
         Adaptive::new(2..=5).start(1).into(),
         Adaptive::new(2..=5).start(6).into(),
     ];

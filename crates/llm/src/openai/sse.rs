@@ -45,7 +45,7 @@ impl Parser {
 
     fn end_line(&mut self, events: &mut Vec<String>) -> Result<(), BackendError> {
         let line = std::mem::take(&mut self.line);
-        let line = str::from_utf8(&line).map_err(|_| broken("the stream is not valid text"))?;
+        let line = std::str::from_utf8(&line).map_err(|_| broken("the stream is not valid text"))?;
         if line.is_empty() {
             events.extend(self.data.take());
             return Ok(());

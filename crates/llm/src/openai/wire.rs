@@ -155,7 +155,7 @@ pub(super) fn error(status: u16, body: &[u8]) -> BackendError {
         // No waiting helps against an empty account.
         429 if code == "insufficient_quota" => ErrorKind::Unauthorized,
         429 => ErrorKind::RateLimited,
-        401 | 402 | 403 => ErrorKind::Unauthorized,
+        401..=403 => ErrorKind::Unauthorized,
         404 => ErrorKind::NotFound,
         408 | 504 => ErrorKind::Timeout,
         // Another request with the same key is on its way, or the server is not ready for it yet.

@@ -120,7 +120,7 @@ fn what_cannot_work_is_not_built() {
     assert_eq!(build().call_timeout(Duration::ZERO).build().err(), zero("call_timeout"));
     assert_eq!(build().stall_timeout(Duration::ZERO).build().err(), zero("stall_timeout"));
     assert_eq!(build().budget(Budget::per_minute().tokens(0)).build().err(), zero("budget tokens"));
-    let range = build().concurrency(Adaptive::new(5..=2)).build().err();
+    let range = build().concurrency(Adaptive::new(std::ops::RangeInclusive::new(5, 2))).build().err();
     assert!(matches!(range, Some(BuildError::NoRange { .. })), "{range:?}");
     assert!(build().time_to_live(Duration::MAX).ageing(Duration::MAX).build().is_ok());
 
