@@ -137,8 +137,7 @@ impl Tuner {
     }
 
     fn feed(&self, hash: u64, f: impl FnOnce(&mut Tournament, u64)) {
-        // Not the bits that choose the shard or the bucket.
-        let sample = hash.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let sample = sample(hash);
         if sample >= self.threshold.load(Relaxed) {
             return;
         }
@@ -147,13 +146,18 @@ impl Tuner {
         if sample >= tournament.threshold {
             return;
         }
-        f(&mut tournament, sample);
+        f(&mut tournament, hash);
         if tournament.arms[0].shadow.len > SAMPLE_MAX {
             tournament.halve();
             self.threshold.store(tournament.threshold, Relaxed);
         }
         self.dial.store(tournament.dial(), Relaxed);
     }
+}
+
+/// What decides whether a key is in the sample: not the bits that choose shard, bucket or tag.
+fn sample(hash: u64) -> u64 {
+    hash.wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
 impl Tournament {
@@ -209,7 +213,7 @@ impl Tournament {
     fn halve(&mut self) {
         self.threshold /= 2;
         let threshold = self.threshold;
-        self.each(|arm| arm.shadow.retain(|hash| hash < threshold));
+        self.each(|arm| arm.shadow.retain(|hash| sample(hash) < threshold));
         self.budget();
     }
 

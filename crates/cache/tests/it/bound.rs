@@ -63,14 +63,14 @@ fn hammer(shards: usize, capacity: u64, policy: Policy, rounds: u64) {
 #[test]
 fn one_shard() {
     for policy in POLICIES {
-        hammer(1, 50, policy, 2_000);
+        hammer(1, 50, policy, 1_200);
     }
 }
 
 #[test]
 fn many_shards_share_one_capacity() {
     for policy in POLICIES {
-        hammer(8, 50, policy, 2_000);
+        hammer(8, 50, policy, 1_200);
     }
 }
 

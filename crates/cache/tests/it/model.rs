@@ -203,22 +203,22 @@ fn policy() -> impl Strategy<Value = Policy> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
 
     #[test]
-    fn with_room_for_all(ops in prop::collection::vec(op(), 1..120), policy in policy(), shards in 1..4_usize) {
+    fn prop_with_room_for_all(ops in prop::collection::vec(op(), 1..120), policy in policy(), shards in 1..4_usize) {
         check(&ops, 100, shards, policy, ropewalk_cache::DefaultHasher::fixed());
     }
 
     #[test]
-    fn with_evictions(
+    fn prop_with_evictions(
         ops in prop::collection::vec(op(), 1..120), capacity in 0..8_u64, policy in policy(), shards in 1..4_usize
     ) {
         check(&ops, capacity, shards, policy, ropewalk_cache::DefaultHasher::fixed());
     }
 
     #[test]
-    fn with_colliding_hashes(
+    fn prop_with_colliding_hashes(
         ops in prop::collection::vec(op(), 1..120), capacity in prop_oneof![Just(100_u64), 1..8_u64], policy in policy()
     ) {
         check(&ops, capacity, 2, policy, Colliding);

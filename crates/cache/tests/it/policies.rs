@@ -82,8 +82,8 @@ fn s3_fifo_filters_what_is_used_once() {
 
 #[test]
 fn a_loop_does_not_flush_the_adaptive_policy() {
-    for capacity in [50, 600, 5_000] {
-        let around = || (0..capacity * 40).map(|n| n % (capacity * 2));
+    for capacity in [50, 600, 1_500] {
+        let around = || (0..capacity * 20).map(|n| n % (capacity * 2));
         let adaptive = cache(capacity, Policy::Adaptive);
         run(&adaptive, around());
         let ratio = run(&adaptive, around());
@@ -106,7 +106,7 @@ fn a_scan_does_not_flush_the_adaptive_policy() {
 fn the_adaptive_policy_turns_to_recency_where_that_pays() {
     // Each id thrice in a short span, then never again: the newest are all that counts.
     let cache = cache(600, Policy::Adaptive);
-    let trace = || (0..60_000).flat_map(|n| [n, n + 400, n + 450].map(|id| id * 7));
+    let trace = || (0..20_000).flat_map(|n| [n, n + 400, n + 450].map(|id| id * 7));
     run(&cache, trace());
     let ratio = run(&cache, trace().map(|id| id + 10_000_000));
     assert!(ratio > 0.6, "two of three could hit: {ratio}");
@@ -118,7 +118,7 @@ fn advice_tells_what_half_and_twice_would_give() {
     for policy in POLICIES {
         // A loop over 3,000: all fits in twice 2,000.
         let cache = cache(2_000, policy);
-        run(&cache, (0..120_000).map(|n| n % 3_000));
+        run(&cache, (0..60_000).map(|n| n % 3_000));
         let advice = cache.advise();
         assert!(advice.twice > 0.95, "{policy:?}: {advice:?}");
         assert!(advice.now < 0.75 && advice.half <= advice.now, "{policy:?}: {advice:?}");
@@ -134,7 +134,7 @@ fn advice_knows_when_half_would_do_and_when_nothing_is_known() {
     let cache = cache(2_000, Policy::Lru);
     let mut random = Random(2);
     // 500 hot ids, and a few that never come back, so that the cache fills.
-    let trace = (0..400_000).map(|n| if n % 200 == 0 { 10_000 + n } else { random.next() % 500 });
+    let trace = (0..150_000).map(|n| if n % 60 == 0 { 10_000 + n } else { random.next() % 500 });
     run(&cache, trace);
     let advice = cache.advise();
     assert!(advice.to_string().contains("half would do"), "{advice}");
@@ -152,7 +152,7 @@ fn advice_knows_weights() {
         .build()
         .unwrap();
     // About 1,000 apiece, so 2,000 fit, of a loop over 3,000.
-    run(&cache, (0..150_000).map(|n| n % 3_000));
+    run(&cache, (0..75_000).map(|n| n % 3_000));
     let advice = cache.advise();
     assert!(advice.twice > 0.9, "{advice:?}");
     assert!(advice.now > 0.4 && advice.now < 0.8, "{advice:?}");
