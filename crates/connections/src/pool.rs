@@ -109,7 +109,8 @@ impl<M: Managed> Pool<M> {
     }
 
     /// [`get`](Self::get) for a thread, which parks. On the only thread of a current-thread runtime
-    /// it would stop the runtime; that is an error where the pool can tell (feature `postgres`).
+    /// it would stop the runtime; for an async manager that is an error where the pool can tell (feature
+    /// `postgres`).
     ///
     /// # Errors
     ///
@@ -362,8 +363,9 @@ impl<M: Managed> Pool<M> {
     #[track_caller]
     fn request_blocking(&self, role: Role, limit: Duration) -> Result<Conn<M>, GetError<M::Error>> {
         let get = self.request(role, limit);
+        // A blocking manager's drivers are threads of their own and need no runtime.
         #[cfg(feature = "postgres")]
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        if let (true, Ok(runtime)) = (M::ASYNC, tokio::runtime::Handle::try_current()) {
             if runtime.runtime_flavor() == tokio::runtime::RuntimeFlavor::CurrentThread {
                 return self.try_request(role).map_err(|error| match error {
                     TryGetError::Closed => GetError::Closed,
