@@ -338,8 +338,10 @@ impl<K, V> Core<K, V> {
             let fresh = order(self.policy, share, self.shards.len());
             let old = shard.lock().clear(fresh);
             let trash = old.emptied(self.now());
+            let expired = trash.iter().filter(|(_, cause)| *cause == Cause::Expired).count() as u64;
             let mut shard = shard.lock();
-            trash.iter().for_each(|(_, cause)| shard.counts.left(*cause));
+            shard.counts.explicit -= expired;
+            shard.counts.expired += expired;
             drop(shard);
             self.dispose(trash);
         }

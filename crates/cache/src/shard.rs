@@ -405,12 +405,14 @@ impl<K, V> Shard<K, V> {
         std::mem::swap(self, &mut old);
         self.seq = old.seq;
         self.counts = old.counts;
+        self.counts.explicit += old.len as u64;
         self.turn(old.dial);
         self.budget.release(old.weight);
         old
     }
 
-    /// What a cleared shard held, with the cause for each entry to be gone.
+    /// What a cleared shard held, with the cause for each entry to be gone. The clearing counted all as
+    /// explicit; those that had expired are still to be moved.
     pub(crate) fn emptied(mut self, now: u64) -> Trash<K, V> {
         let slots = std::mem::take(&mut self.slots);
         let idle = self.idle;
