@@ -1,30 +1,15 @@
 //! Moving traffic from an old way to a new one, step by step, and back by itself when the new one fails
 //! more often.
-//!
-//! # The test
-//!
-//! Every request is routed to the new side with a known probability `q` (the step's percentage). If both
-//! sides fail equally often, then, of the requests that *fail*, each was routed to the new side with its own
-//! `q`, independently. So only failures need to be looked at: the test multiplies, for each failure, the
-//! likelihood of its side if the new one failed `r` times as often, `q r / (q r + 1 - q)` for the new side,
-//! by the inverse of its likelihood under equal rates, `q`. That product is a martingale under equal rates
-//! and shrinks on average if the new side is better; so is its mean over several `r` (1.5, 2, 4, 10) and
-//! over when the new side became worse (at the `t`th failure, with weight `1 / (t (t + 1))`). By Ville's
-//! inequality that mean ever reaches `1 / alpha` with a probability of `alpha` at most, however often one
-//! looks: the test may be read after each request and needs no sample size fixed beforehand. It is Wald's
-//! sequential ratio test (1945) with a mixture of alternatives (Robbins 1970), on the sides of failures
-//! (as in tests of vaccines, where it is known whose dose each infected person had).
-//!
-//! It assumes that requests fail independently of each other. With [`route`](Rollout::route) a key stays on
-//! its side, so one key that always fails counts again and again: then let `significance` be small.
-//!
-//! At 100 % there is no old side to compare with; there, and at every other step, a ceiling
-//! ([`max_error_rate`](RolloutBuilder::max_error_rate)) is tested in the same way.
+
+mod evidence;
+
+pub use evidence::{Evidence, RolloutCounts};
 
 use crate::{
     BuildError, Outcome,
     draw::{Draw, mix},
 };
+use evidence::Sides;
 use parking_lot::Mutex;
 use ropewalk_prove::sync::atomic::{AtomicU64, Ordering};
 use ropewalk_sync::Clock;
@@ -35,8 +20,6 @@ use std::{
     time::Instant,
 };
 
-/// How many times as often the new side may fail, as the test supposes.
-const RATIOS: [f64; 4] = [1.5, 2.0, 4.0, 10.0];
 /// Entries of the history that are kept.
 const REMEMBERED: usize = 256;
 
@@ -92,10 +75,7 @@ struct Counts {
 #[derive(Debug)]
 struct State {
     phase: RolloutPhase,
-    /// The weighted products begun so far, one sum for each ratio.
-    sums: [f64; RATIOS.len()],
-    /// Failures the test has seen.
-    seen: f64,
+    test: Sides,
     /// Counts when the test began.
     began: [RolloutCounts; 2],
     /// Tells routes of this test from those of an earlier one.
@@ -171,33 +151,6 @@ pub enum RolloutCause {
     WorseThanOld,
     /// The new side fails more often than it may.
     AboveCeiling,
-}
-
-/// What a rollout has counted since it began, and how sure it is.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-#[non_exhaustive]
-pub struct Evidence {
-    /// Of the old side.
-    pub old: RolloutCounts,
-    /// Of the new side.
-    pub new: RolloutCounts,
-    /// How much likelier the failures are if the new side is worse than if it is not; a rollback follows
-    /// at `1 / significance`.
-    pub worse: f64,
-    /// The same for being above the ceiling; 0 without one.
-    pub above_ceiling: f64,
-}
-
-/// Requests of one side.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-#[non_exhaustive]
-pub struct RolloutCounts {
-    /// Requests that ended.
-    pub requests: u64,
-    /// Those that failed.
-    pub failures: u64,
 }
 
 /// A rollout has no next step.
@@ -293,8 +246,7 @@ impl<A, B> RolloutBuilder<A, B> {
             counts: Default::default(),
             state: Mutex::new(State {
                 phase: RolloutPhase::RolledBack,
-                sums: [0.0; RATIOS.len()],
-                seen: 0.0,
+                test: Sides::default(),
                 began: Default::default(),
                 round: 0,
                 history: Vec::new(),
@@ -377,7 +329,7 @@ impl<A, B> Rollout<A, B> {
     /// Begins at the first step with a fresh test, after a rollback or at any time.
     pub fn restart(&self) {
         let mut state = self.0.state.lock();
-        (state.sums, state.seen) = ([0.0; RATIOS.len()], 0.0);
+        state.test = Sides::default();
         state.began = [self.0.counted(Side::Old), self.0.counted(Side::New)];
         state.round += 1;
         state.phase = RolloutPhase::Running { step: 0 };
@@ -434,19 +386,8 @@ impl<A, B> Inner<A, B> {
             RolloutCounts { requests: now.requests - began.requests, failures: now.failures - began.failures }
         };
         let (old, new) = (since(Side::Old), since(Side::New));
-        // Those begun, and the weight of those that begin at later failures.
-        let worse = state.sums.iter().sum::<f64>() / RATIOS.len() as f64 + 1.0 / (state.seen + 1.0);
-        let above_ceiling = self.settings.max_error_rate.map_or(0.0, |ceiling| {
-            let successes = (new.requests - new.failures) as f64;
-            let product = |ratio: f64| {
-                // Never quite certain of failure, or one success would refute it for good.
-                let supposed = (ceiling * ratio).min((1.0 + ceiling) / 2.0);
-                let failed = (supposed / ceiling).ln() * new.failures as f64;
-                (failed + ((1.0 - supposed) / (1.0 - ceiling)).ln() * successes).exp().min(1e300)
-            };
-            RATIOS.iter().map(|r| product(*r)).sum::<f64>() / RATIOS.len() as f64
-        });
-        Evidence { old, new, worse, above_ceiling }
+        let above_ceiling = self.settings.max_error_rate.map_or(0.0, |rate| evidence::above(rate, new));
+        Evidence { old, new, worse: state.test.worse(), above_ceiling }
     }
 
     fn settle(&self, side: Side, share: u64, outcome: Outcome) {
@@ -479,21 +420,7 @@ impl<A, B> Inner<A, B> {
         if state.round != routed >> 8 {
             return;
         }
-        let share = f64::from(percent_of(routed)) / 100.0;
-        if share > 0.0 && share < 1.0 {
-            state.seen += 1.0;
-            let fresh = 1.0 / (state.seen * (state.seen + 1.0));
-            for (sum, ratio) in state.sums.iter_mut().zip(RATIOS) {
-                let supposed = share * ratio / (share * ratio + 1.0 - share);
-                *sum = (*sum + fresh)
-                    * match side {
-                        Side::New => supposed / share,
-                        Side::Old => (1.0 - supposed) / (1.0 - share),
-                    };
-                // Above every bar; kept finite for those who read it.
-                *sum = sum.min(1e300);
-            }
-        }
+        state.test.failed(side, f64::from(percent_of(routed)) / 100.0);
         if state.phase == RolloutPhase::RolledBack {
             return;
         }
