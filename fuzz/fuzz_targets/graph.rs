@@ -105,5 +105,6 @@ fuzz_target!(|ops: Vec<Op>| {
         }
         assert_eq!(graph.ready().into_iter().collect::<BTreeSet<_>>(), model.ready());
     }
-    assert_eq!(graph.topological_order().expect("it has no cycle").len(), model.0.len());
+    let left = model.0.iter().filter(|row| !row.done).count();
+    assert_eq!(graph.topological_order().expect("it has no cycle").len(), left);
 });
