@@ -233,3 +233,16 @@ fn a_trial_goes_to_a_request_that_the_node_can_serve() {
     assert!(!nodes.pick(Need::of("x").avoid(avoided)).unwrap().is_trial());
     assert!(nodes.pick(Need::of("x")).unwrap().is_trial());
 }
+
+#[test]
+fn nodes_that_left_do_not_count_for_panic() {
+    let clock = Clock::virtual_();
+    let nodes = builder(&clock).build().unwrap();
+    let ids = fill(&nodes, &[1, 1, 1, 1]);
+    for id in &ids[1..] {
+        nodes.remove(*id).unwrap();
+    }
+    fail(&nodes, "a", 3);
+    assert_eq!(state(&nodes, ids[0]), NodeState::Ejected);
+    assert_eq!(nodes.pick(Need::any()).unwrap().id(), ids[0], "it is the only one left");
+}

@@ -1,7 +1,7 @@
 //! Waiting for a slot.
 
 use crate::support::{fill, poll, ready, waits};
-use ropewalk_balance::{Balancer, Need, Node, Outcome, PickError, PickTimeoutError};
+use ropewalk_balance::{Balancer, Ejection, Need, Node, Outcome, PickError, PickTimeoutError};
 use ropewalk_sync::Clock;
 use std::{task::Poll, time::Duration};
 
@@ -121,7 +121,7 @@ fn a_slot_that_nobody_polls_passes_on() {
     drop(held);
     clock.advance(SECOND);
     // However many police the line, a grant survives a whole interval.
-    assert!(waits(&mut second) && waits(&mut third));
+    assert!(waits(&mut second) && waits(&mut third) && waits(&mut second));
     clock.advance(SECOND);
     let _ = poll(&mut third);
     let pick = match poll(&mut second) {
@@ -172,5 +172,19 @@ fn a_lowered_limit_takes_back_slots_as_requests_end() {
     drop(first);
     assert!(waits(&mut waiting), "one is in flight, and one may be");
     drop(second);
+    drop(ready(&mut waiting).unwrap());
+}
+
+#[test]
+fn sick_nodes_serve_the_line_when_there_are_no_others() {
+    let rule = Ejection::new().consecutive_failures(1);
+    let nodes = Balancer::builder().max_in_flight(1).ejection(rule).build().unwrap();
+    nodes.insert(Node::new("a")).unwrap();
+    nodes.pick(Need::any()).unwrap().complete(Outcome::Failure);
+    let held = nodes.pick(Need::any()).unwrap();
+    assert_eq!((nodes.stats().ejected, nodes.stats().fail_open), (1, 1));
+    let mut waiting = nodes.pick_wait(Need::any());
+    assert!(waits(&mut waiting));
+    drop(held);
     drop(ready(&mut waiting).unwrap());
 }
