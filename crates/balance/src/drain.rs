@@ -12,13 +12,13 @@ pub struct Drain {
 
 impl Drain {
     /// Whether nothing is in flight on the node any more, or the drain was ended by
-    /// [`resume`](Balancer::resume).
+    /// [`resume`](crate::Balancer::resume).
     pub fn is_done(&self) -> bool {
         self.drained.is_set()
     }
 
     /// Waits until nothing is in flight on the node, or the drain is ended by
-    /// [`resume`](Balancer::resume).
+    /// [`resume`](crate::Balancer::resume).
     ///
     /// # Cancel safety
     ///

@@ -102,11 +102,7 @@ impl Future for Acquire {
                 return Poll::Pending;
             }
             patrol.reset(clock.deadline(interval));
-            this.pool.step(|state, now, wakes| {
-                if let Some(before) = now.checked_sub(interval) {
-                    state.revoke(before, now, wakes);
-                }
-            });
+            this.pool.step(|state, now, wakes| state.revoke(interval, now, wakes));
         }
     }
 }

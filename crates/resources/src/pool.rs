@@ -303,9 +303,12 @@ impl State {
     fn refuse(&mut self, owner: &Owner, now: Instant, wakes: &mut Wakes) -> usize {
         let Some(at) = self.owner_of(owner) else { return 0 };
         let tickets = self.owners[at].waiting.clone();
+        // All are refused before anybody is served, so that none of them is served in between.
         for &ticket in &tickets {
-            let items = self.waiters[&ticket].items.clone();
             self.refuse_one(ticket, AcquireError::Refused { owner: owner.clone() }, wakes);
+        }
+        for ticket in &tickets {
+            let items = self.waiters[ticket].items.clone();
             self.serve_slots(&items, now, wakes);
         }
         tickets.len()

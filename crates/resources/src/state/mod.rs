@@ -28,7 +28,7 @@ use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
     task::Waker,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// Wakers to fire after the latch has opened.
@@ -58,6 +58,7 @@ pub(crate) struct State {
     next_ticket: u64,
     next_fencing: u64,
     pub(crate) overtaking: u32,
+    patrolled: Option<Instant>,
     pub(crate) closed: bool,
     pub(crate) tally: Tally,
 }
@@ -149,6 +150,7 @@ impl State {
             next_ticket: 0,
             next_fencing: 1,
             overtaking,
+            patrolled: None,
             closed: false,
             tally: Tally::default(),
         }
@@ -494,8 +496,14 @@ impl State {
         true
     }
 
-    /// Takes back grants that were not polled since `before`.
-    pub(crate) fn revoke(&mut self, before: Instant, now: Instant, wakes: &mut Wakes) {
+    /// Takes back grants that were not polled for an `interval`. All who wait call this; one of them each
+    /// interval looks.
+    pub(crate) fn revoke(&mut self, interval: Duration, now: Instant, wakes: &mut Wakes) {
+        let Some(before) = now.checked_sub(interval) else { return };
+        if self.patrolled.is_some_and(|last| last > before) {
+            return;
+        }
+        self.patrolled = Some(now);
         let stale = self.waiters.iter().filter_map(|(ticket, waiter)| match waiter.phase {
             Phase::Granted { lease, at } if at <= before => Some((*ticket, lease)),
             _ => None,

@@ -340,6 +340,22 @@ fn waiting_can_be_ended_from_outside() {
 }
 
 #[test]
+fn refusing_several_waits_of_an_owner_serves_none_of_them() {
+    let pool = ResourcePool::builder().overtaking(0).build().unwrap();
+    let held = pool.try_acquire("a", Request::new().exclusive("x")).unwrap();
+    // The second waits for the first, which comes before it on y.
+    let mut first = pool.acquire("b", Request::new().exclusive("x").exclusive("y"));
+    let mut second = pool.acquire("b", Request::new().exclusive("y"));
+    let mut other = pool.acquire("c", Request::new().exclusive("y"));
+    assert!(waits(&mut first) && waits(&mut second) && waits(&mut other));
+    assert_eq!(pool.refuse("b"), 2);
+    assert!(ready(&mut first).is_err() && ready(&mut second).is_err());
+    drop(ready(&mut other).unwrap());
+    drop(held);
+    assert_eq!(pool.stats().leases, 0);
+}
+
+#[test]
 fn a_snapshot_tells_use_and_waits() {
     let clock = Clock::virtual_();
     let pool = ResourcePool::builder().clock(clock.clone()).build().unwrap();
