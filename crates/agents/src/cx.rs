@@ -168,7 +168,7 @@ impl TaskCx {
     }
 
     /// Takes more resources on the way, in the name of this task. While it waits, the task lends its
-    /// slot out, so that whoever has to run for them to come back can. Waiting that would close a
+    /// slot and its agent's place out, so that whoever has to run for them to come back can. Waiting that would close a
     /// circle of holders is refused with the circle's name.
     ///
     /// Better is to ask for everything at the start with `needs`.
@@ -188,7 +188,7 @@ impl TaskCx {
             Err(TryAcquireError::Acquire(error)) => return Err(error),
             Err(_) => {}
         }
-        let _lent = inner.lend_slot();
+        let _lent = inner.lend(&self.0.agent.shared);
         inner.pool.acquire(owner, request).await
     }
 

@@ -3,7 +3,8 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 /// Names one task of one graph. Cheap to copy; it stays unique after the task was removed, because a
-/// recycled slot gets a new generation.
+/// recycled slot gets a new generation. It says nothing of its graph: given to another one, it names
+/// nothing there, or another task.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct TaskId {

@@ -34,7 +34,7 @@ use ropewalk::System;
 
 # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 let system = System::builder().agents(50).start().await?;
-let task = system.team().task("add").spawn(|_cx| async { Ok::<_, std::convert::Infallible>(1 + 1) })?;
+let task = system.team().task("add").spawn(|_cx| async { Ok::<_, std::convert::Infallible>(1 + 1) });
 assert_eq!(task.await?, 2);
 println!("{}", system.performance_summary());
 system.shutdown().await?; // drains; nothing is lost

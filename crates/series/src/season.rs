@@ -12,6 +12,9 @@ const PEAKS: usize = 12;
 const ASKED: f64 = 1.645;
 /// The same for one that was searched for among many.
 const SEARCHED: f64 = 3.0;
+/// A searched season that explains so much needs only the evidence of one that was asked for: few cycles
+/// of a strong season cannot reach three errors of Bartlett's band, which the season itself widens.
+const STRONG: f64 = 0.6;
 /// A season that explains less than this is not worth its parameters.
 const WORTH: f64 = 0.05;
 
@@ -58,8 +61,10 @@ impl Seasonality {
             candidates.retain(|p| !found.iter().any(|s| s.period == *p));
             for period in candidates {
                 let Some(season) = judge(&rest, period, SEARCHED) else { continue };
-                // A multiple of a season is a season too: the shorter must be clearly worse to lose.
-                if best.is_none_or(|b| season.strength > b.strength + WORTH) {
+                // A multiple of a season is a season too: it must be clearly stronger to win.
+                let multiple = best.is_some_and(|b| period * 2 > b.period * 3);
+                let margin = if multiple { WORTH } else { 0.0 };
+                if best.is_none_or(|b| season.strength > b.strength + margin) {
                     best = Some(season);
                 }
             }
@@ -107,7 +112,8 @@ fn judge(values: &[f64], period: usize, errors: f64) -> Option<Season> {
     // Overlap shrinks the sum over n - p pairs; the band is for the correlation of those pairs.
     let pairs = (off.len() - period) as f64;
     let correlation = at * off.len() as f64 / pairs;
-    if correlation <= errors * ((1.0 + 2.0 * spread) / pairs).sqrt() {
+    let evidence = correlation / ((1.0 + 2.0 * spread) / pairs).sqrt();
+    if evidence <= ASKED {
         return None;
     }
     let shapes = Shapes::plain(&off, period);
@@ -116,7 +122,8 @@ fn judge(values: &[f64], period: usize, errors: f64) -> Option<Season> {
     let whole = stats::variance(&off) / (freedom - 1.0);
     let noise = stats::variance(&left) / (freedom - period as f64).max(1.0);
     let strength = if whole > 0.0 { (1.0 - noise / whole).clamp(0.0, 1.0) } else { 0.0 };
-    (strength >= WORTH).then_some(Season { period, strength })
+    let enough = evidence > errors || strength >= STRONG;
+    (enough && strength >= WORTH).then_some(Season { period, strength })
 }
 
 /// The series without these seasons (trend kept).
@@ -136,7 +143,6 @@ fn peaks(values: &[f64]) -> Vec<usize> {
     }
     let (first, last) = (values[0], values[n - 1]);
     let slope = (last - first) / (n - 1) as f64;
-    // Against differences' noise and levels' drift alike: the straight line and the slow part taken out.
     let line: Vec<f64> = values.iter().enumerate().map(|(i, v)| v - slope * i as f64).collect();
     let acf = stats::autocorrelation(&line, n / 3);
     let mut peaks: Vec<(usize, f64)> = (2..acf.len().saturating_sub(1))

@@ -4,7 +4,7 @@ use std::fs;
 
 use cargo_metadata::{Package, TargetKind};
 
-use super::{House, Problems};
+use super::{House, Problems, source::Source};
 use crate::{
     error::{Context as _, Result},
     workspace::folder,
@@ -78,13 +78,20 @@ fn asserts(line: &str) -> bool {
 }
 
 pub(super) fn models(house: &House<'_>) -> Result<Problems> {
-    let packages = house.workspace.published();
-    let without = packages.iter().filter(|package| {
-        let folder = folder(package);
-        let has_raw = folder.join("src/raw").is_dir() || folder.join("src/raw.rs").is_file();
-        has_raw && !folder.join("tests/models.rs").is_file()
-    });
-    Ok(without.map(|package| format!("{}: src/raw has no models (tests/models.rs)", package.name)).collect())
+    let mut problems = Vec::new();
+    for package in house.workspace.published() {
+        let core = house.folder(package) + "/src/raw";
+        let mut cores = house.sources.iter().filter(|source| source.path().starts_with(&core));
+        if cores.any(shares) && !folder(package).join("tests/models.rs").is_file() {
+            problems.push(format!("{}: src/raw has no models (tests/models.rs)", package.name));
+        }
+    }
+    Ok(problems)
+}
+
+/// Whether a core shares memory between threads: then it names the shim. Others hold calls into C, which loom cannot see.
+fn shares(source: &Source) -> bool {
+    source.paths.iter().any(|path| path.is(&["ropewalk_prove"]))
 }
 
 #[cfg(test)]
@@ -114,6 +121,12 @@ mod tests {
     fn a_second_test_binary_is_caught() {
         assert_eq!(too_many(&["it", "models"]), None);
         assert!(too_many(&["it", "more"]).unwrap().contains("it, more"));
+    }
+
+    #[test]
+    fn a_core_that_shares_is_recognised() {
+        assert!(shares(&Source::parse("x.rs", "use ropewalk_prove::sync::atomic::AtomicU64;\n")));
+        assert!(!shares(&Source::parse("x.rs", "use rusqlite::ffi;\n")));
     }
 
     #[test]

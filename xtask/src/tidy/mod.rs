@@ -97,7 +97,11 @@ const CHECKS: &[Check] = &[
         what: "each published crate asserts Send + Sync in a test",
         run: manifests::send_sync,
     },
-    Check { name: "models", what: "a crate with src/raw has tests/models.rs", run: manifests::models },
+    Check {
+        name: "models",
+        what: "a crate whose src/raw stands on the shim has tests/models.rs",
+        run: manifests::models,
+    },
     Check {
         name: "raw-shim",
         what: "modelled cores take atomics, locks, cells and threads from the shim alone",

@@ -69,17 +69,19 @@ pub(super) fn sleeps(house: &House<'_>) -> Result<Problems> {
     Ok(house.published().flat_map(sleeps_in).collect())
 }
 
-/// `clock.sleep(d)` is the virtual clock's and waits for nobody; everything else is a guess about a machine's speed.
+/// `clock.sleep(d)` is the virtual clock's and waits for nobody; everything else is a guess about a machine's speed, unless
+/// a comment `Sleeps because …` on the line or above it says that nothing is waited for.
 fn sleeps_in(source: &Source) -> Problems {
     let mut problems = Vec::new();
     for (number, line) in source.test_lines() {
         let code = line.split("//").next().unwrap_or_default();
-        for (at, _) in code.match_indices("sleep(") {
+        let sleeps = code.match_indices("sleep(").any(|(at, _)| {
             let before = &code[..at];
             let is_other_word = before.ends_with(|c: char| c.is_alphanumeric() || c == '_');
-            if !is_other_word && !before.ends_with('.') && !before.ends_with("fn ") {
-                problems.push(format!("{}: a test that sleeps", source.at(number)));
-            }
+            !is_other_word && !before.ends_with('.') && !before.ends_with("fn ")
+        });
+        if sleeps && !source.has_comment(number, number, |comment| comment.contains("Sleeps because")) {
+            problems.push(format!("{}: a test that sleeps", source.at(number)));
         }
     }
     problems
@@ -164,6 +166,8 @@ mod tests {
         let text = "fn f() {\n    std::thread::sleep(d);\n    sleep(d).await;\n    clock.sleep(d).await;\n    no_sleep(d); // sleep(\n}\n";
         assert_eq!(sleeps_in(&source("crates/x/tests/it/main.rs", text)).len(), 2);
         assert!(sleeps_in(&source("crates/x/src/lib.rs", text)).is_empty());
+        let reasoned = "fn f() {\n    // Sleeps because it asks for the reactor.\n    sleep(d).await;\n}\n";
+        assert!(sleeps_in(&source("crates/x/tests/it/main.rs", reasoned)).is_empty());
     }
 
     #[test]

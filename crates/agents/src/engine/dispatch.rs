@@ -1,6 +1,6 @@
 //! From ready to running.
 
-use super::{Inner, Lane, Place, Record, State};
+use super::{Inner, Lane, Place, Record, State, Wanted};
 use crate::{
     cancel::{CancelToken, StopReason},
     error::{TaskError, owner_name},
@@ -15,6 +15,9 @@ use std::{
     task::Poll,
     time::{Duration, Instant},
 };
+
+/// Where the first of a lane stands: with its lease in hand (`false`) before without.
+type Front = (bool, Standing);
 
 impl Inner {
     /// Files a task that may have become ready, or have ended, since it was added.
@@ -55,6 +58,7 @@ impl Inner {
         }
         let mut answered = 1;
         loop {
+            self.refresh_ranks();
             while let Some((record, place, lease)) = self.next() {
                 self.launch(&record, place, lease);
             }
@@ -67,51 +71,63 @@ impl Inner {
         }
     }
 
+    /// Tasks that were added behind ready ones make these weigh more. As in the graph, ranks are read
+    /// again when a 64th of the tasks has changed them: they are a hint.
+    fn refresh_ranks(&self) {
+        let ids: Vec<(Wanted, TaskId)> = {
+            let now = self.clock.now();
+            let mut state = self.state.lock();
+            if state.rank_debt == 0 || state.rank_debt < state.unfinished / 64 {
+                return;
+            }
+            state.rank_debt = 0;
+            let ready = |(wanted, lane): (&Wanted, &mut Lane)| {
+                lane.ready.iter(now).map(|&id| (wanted.clone(), id)).collect::<Vec<_>>()
+            };
+            state.lanes.iter_mut().flat_map(ready).collect()
+        };
+        let ranks: Vec<_> = ids.iter().map(|&(_, id)| self.graph.rank(id).unwrap_or(0)).collect();
+        let mut state = self.state.lock();
+        for ((wanted, id), rank) in ids.iter().zip(ranks) {
+            if let Some(lane) = state.lanes.get_mut(wanted) {
+                lane.ready.rerank(id, rank);
+            }
+        }
+    }
+
     /// Takes the most urgent task for which there is a slot and an agent, and both of these.
     fn next(&self) -> Option<(Arc<Record>, Place, Option<Lease>)> {
         let now = self.clock.now();
         let mut state = self.state.lock();
-        loop {
-            if state.running.level >= self.settings.max_tasks.saturating_add(state.lent) {
-                return None;
-            }
-            let State { lanes, roster, .. } = &mut *state;
-            let mut best: Option<((bool, Standing), &Option<Arc<str>>)> = None;
-            for (wanted, lane) in lanes.iter_mut() {
-                let Some(front) = lane.front(now) else { continue };
-                if best.as_ref().is_none_or(|(standing, _)| front < *standing)
-                    && roster.pick(wanted.as_ref()).is_some()
-                {
-                    best = Some((front, wanted));
-                }
-            }
-            let ((ready, _), wanted) = best?;
-            let wanted = wanted.clone();
-            let pick = roster.pick(wanted.as_ref())?;
-            let lane = lanes.get_mut(&wanted)?;
-            let set = if ready { &mut lane.ready } else { &mut lane.granted };
-            let id = set.pop(now)?;
-            if lane.ready.is_empty() && lane.granted.is_empty() {
-                lanes.remove(&wanted);
-            }
-            let lease = state.leases.remove(&id);
-            let record = state.tasks.get(&id).filter(|record| !record.is_finished()).cloned();
-            let Some(record) = record else {
-                // Finished tasks leave their lanes, so this cannot be; the lease would be the user's
-                // loss, so it is given back outside of the lock.
-                drop(state);
-                drop(lease);
-                state = self.state.lock();
-                continue;
-            };
-            let Some((place, new)) = state.roster.occupy(pick, wanted.as_ref(), now) else { return None };
-            state.running.add(now);
-            drop(state);
-            if new {
-                self.hub.emit(now, EventKind::AgentAdded { name: place.agent.name.clone() });
-            }
-            return Some((record, place, lease));
+        if state.running.level >= self.settings.max_tasks.saturating_add(state.roster.lent()) {
+            return None;
         }
+        let State { lanes, roster, .. } = &mut *state;
+        let mut best: Option<(Front, &Wanted)> = None;
+        for (wanted, lane) in lanes.iter_mut() {
+            let Some(front) = lane.front(now) else { continue };
+            let better = best.as_ref().is_none_or(|(standing, _)| front < *standing);
+            if better && roster.pick(wanted.as_ref()).is_some() {
+                best = Some((front, wanted));
+            }
+        }
+        let ((ready, _), wanted) = best?;
+        let wanted = wanted.clone();
+        let (place, new) = roster.occupy(roster.pick(wanted.as_ref())?, wanted.as_ref(), now)?;
+        let lane = lanes.get_mut(&wanted)?;
+        let id = if ready { lane.ready.pop(now) } else { lane.granted.pop(now) }?;
+        if lane.ready.is_empty() && lane.granted.is_empty() {
+            lanes.remove(&wanted);
+        }
+        let lease = state.leases.remove(&id);
+        state.running.add(now);
+        // Whoever ends a task takes it out of its lane, under this lock.
+        let record = state.tasks.get(&id).cloned()?;
+        drop(state);
+        if new {
+            self.hub.emit(now, EventKind::AgentAdded { name: place.agent.name.clone() });
+        }
+        Some((record, place, lease))
     }
 
     /// Gives a slot and a place back.
@@ -253,8 +269,7 @@ impl State {
 }
 
 impl Lane {
-    /// Where the first stands: those that hold a lease before those that do not.
-    fn front(&mut self, now: Instant) -> Option<(bool, Standing)> {
+    fn front(&mut self, now: Instant) -> Option<Front> {
         match self.granted.front(now) {
             Some(standing) => Some((false, standing)),
             None => self.ready.front(now).map(|standing| (true, standing)),

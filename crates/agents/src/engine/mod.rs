@@ -16,8 +16,8 @@
 //!
 //! * who waits for a lease holds no slot, and who holds a slot has its lease: no circle of waits
 //!   through slots, because holders of slots need nothing more to end;
-//! * a body that asks for more on the way (`TaskCx::acquire`) lends its slot out while it waits, so
-//!   that one that holds what it wants, and waits for a slot, gets one;
+//! * a body that asks for more on the way (`TaskCx::acquire`) lends its slot and place out while it
+//!   waits, so that one that holds what it wants, and waits for a slot, gets one;
 //! * nobody collects leases while all slots are taken.
 //!
 //! # What sets it off
@@ -68,6 +68,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// What a task asks for: an agent's name, a role, or nobody in particular.
+pub(crate) type Wanted = Option<Arc<str>>;
 /// A value of a body, until its handle takes it.
 pub(crate) type Value = Box<dyn Any + Send>;
 /// Where the outcome of a task goes.
@@ -132,20 +134,19 @@ pub(crate) struct Meters {
 
 pub(crate) struct State {
     pub(crate) tasks: HashMap<TaskId, Arc<Record>>,
-    /// By what the tasks ask for: a name, a role, or nobody in particular.
-    pub(crate) lanes: HashMap<Option<Arc<str>>, Lane>,
+    pub(crate) lanes: HashMap<Wanted, Lane>,
     /// Leases of those that wait for a slot.
     pub(crate) leases: HashMap<TaskId, Lease>,
     pub(crate) roster: Roster,
     /// Slots in use.
     pub(crate) running: Usage,
-    /// Slots lent out by bodies that wait for resources.
-    pub(crate) lent: usize,
     pub(crate) accepting: bool,
     pub(crate) unfinished: usize,
     /// In the order in which they ended.
     pub(crate) finished: VecDeque<TaskId>,
     next_order: u64,
+    /// Tasks with dependencies added since the ranks in the lanes were read.
+    rank_debt: usize,
 }
 
 pub(crate) struct Lane {
@@ -158,7 +159,7 @@ pub(crate) struct Lane {
 pub(crate) struct Record {
     pub(crate) id: TaskId,
     pub(crate) name: Arc<str>,
-    pub(crate) wanted: Option<Arc<str>>,
+    pub(crate) wanted: Wanted,
     pub(crate) priority: Priority,
     pub(crate) request: Option<Request>,
     pub(crate) estimated: Option<Duration>,
@@ -198,7 +199,7 @@ pub(crate) struct Progress {
 /// A task as its builder describes it.
 pub(crate) struct Draft {
     pub(crate) name: Arc<str>,
-    pub(crate) wanted: Option<Arc<str>>,
+    pub(crate) wanted: Wanted,
     pub(crate) priority: Priority,
     pub(crate) after: Vec<TaskId>,
     pub(crate) request: Option<Request>,
@@ -221,11 +222,11 @@ impl State {
             leases: HashMap::new(),
             roster,
             running: Usage::new(now),
-            lent: 0,
             accepting: true,
             unfinished: 0,
             finished: VecDeque::new(),
             next_order: 0,
+            rank_debt: 0,
         }
     }
 
@@ -285,6 +286,7 @@ impl Inner {
             task = task.on_failure(policy);
         }
         let bare = task.clone();
+        let dependent = !draft.after.is_empty();
         let (id, refused) = match refused {
             Some(refused) => (self.graph.add(bare), Some(refused)),
             None => match self.graph.try_add(task.after_all(draft.after)) {
@@ -328,6 +330,7 @@ impl Inner {
             let mut state = self.state.lock();
             state.tasks.insert(id, record.clone());
             state.unfinished += 1;
+            state.rank_debt += usize::from(dependent);
             // A shutdown that came meanwhile has counted the unfinished without this one.
             refused.or_else(|| (!state.accepting).then_some(SpawnError::ShuttingDown))
         };
@@ -396,21 +399,22 @@ impl Inner {
         result
     }
 
-    /// Lends a slot out until the returned value drops.
-    pub(crate) fn lend_slot(self: &Arc<Self>) -> Lent {
-        self.state.lock().lent += 1;
+    /// Lends the slot and the place of a task of `agent` out until the returned value drops.
+    pub(crate) fn lend(self: &Arc<Self>, agent: &Arc<Shared>) -> Lent {
+        self.state.lock().roster.lend(&agent.name);
         self.dispatch();
-        Lent(self.clone())
+        Lent(self.clone(), agent.clone())
     }
 }
 
-/// A slot lent out by a body that waits. Coming back needs no waiting: for a while one task more than
-/// the limit may run.
-pub(crate) struct Lent(Arc<Inner>);
+/// A slot and a place lent out by a body that waits. Coming back needs no waiting: for a while one
+/// task more than the limits say may run.
+pub(crate) struct Lent(Arc<Inner>, Arc<Shared>);
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        self.0.state.lock().lent -= 1;
+        // An agent that runs a task is not removed, so it is the one that lent.
+        self.0.state.lock().roster.take_back(&self.1.name);
     }
 }
 

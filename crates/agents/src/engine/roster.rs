@@ -23,6 +23,8 @@ pub(crate) struct Roster {
     hired: HashMap<Arc<str>, usize>,
     pub(crate) busy: Usage,
     max_busy: usize,
+    /// Places lent out, at all agents.
+    lent: usize,
     pub(crate) capacity: usize,
     mailbox: usize,
     overflow: Overflow,
@@ -33,6 +35,8 @@ pub(crate) struct Slot {
     pub(crate) shared: Arc<Shared>,
     pub(crate) roles: Vec<Arc<str>>,
     pub(crate) capacity: usize,
+    /// How many of its tasks wait for resources on the way, and have lent their places out.
+    lent: usize,
     /// Hired for want of anybody, not added by the user.
     pub(crate) hired: bool,
     pub(crate) running: Usage,
@@ -107,6 +111,7 @@ impl Roster {
             hired: HashMap::new(),
             busy: Usage::new(clock.now()),
             max_busy,
+            lent: 0,
             capacity,
             mailbox,
             overflow,
@@ -147,6 +152,7 @@ impl Roster {
             shared,
             roles: agent.roles,
             capacity,
+            lent: 0,
             hired,
             running: Usage::new(self.clock.now()),
             completed: 0,
@@ -200,10 +206,10 @@ impl Roster {
         }
     }
 
-    /// Who could take a task that asks for `wanted`: the least busy who fits, an idle one only while
-    /// fewer than the limit are busy. When nobody was added who ever could, somebody is hired.
+    /// Who could take a task that asks for `wanted`. While fewer than the limit are busy: an idle agent
+    /// who fits, or one hired for it if nobody was added who ever could. Else the least busy who fits.
     pub(super) fn pick(&self, wanted: Option<&Arc<str>>) -> Option<Pick> {
-        let may_wake = self.busy.level < self.max_busy;
+        let may_wake = self.busy.level < self.max_busy.saturating_add(self.lent);
         let (best, added) = match wanted {
             Some(role) => {
                 let members = self.by_role.get(role).map_or(&[][..], Vec::as_slice);
@@ -211,23 +217,29 @@ impl Roster {
             }
             None => self.least_busy(0..self.slots.len(), may_wake),
         };
+        // A role that was filled on purpose is not filled up with strangers.
+        let may_hire = may_wake && (wanted.is_none() || !added);
         match best {
-            Some(index) => Some(Pick::Agent(index)),
-            // A role that was filled on purpose is not filled up with strangers.
-            None if may_wake && (wanted.is_none() || !added) => Some(Pick::Hire),
-            None => None,
+            Some((0, index)) => Some(Pick::Agent(index)),
+            _ if may_hire => Some(Pick::Hire),
+            other => other.map(|(_, index)| Pick::Agent(index)),
         }
     }
 
-    /// The least busy of `members` with room, and whether one of them was added by the user.
-    fn least_busy(&self, members: impl Iterator<Item = usize>, may_wake: bool) -> (Option<usize>, bool) {
-        let (mut best, mut added) = (None, false);
+    /// The least busy of `members` with room, after how much it runs, and whether one of them was added
+    /// by the user.
+    fn least_busy(
+        &self,
+        members: impl Iterator<Item = usize>,
+        may_wake: bool,
+    ) -> (Option<(usize, usize)>, bool) {
+        let (mut best, mut added): (Option<(usize, usize)>, _) = (None, false);
         for index in members {
             let Some(slot) = &self.slots[index] else { continue };
             added |= !slot.hired;
             let level = slot.running.level;
-            if level < slot.capacity && (level > 0 || may_wake) && best.is_none_or(|(least, _)| level < least)
-            {
+            let room = level < slot.capacity.saturating_add(slot.lent);
+            if room && (level > 0 || may_wake) && best.is_none_or(|(least, _)| level < least) {
                 best = Some((level, index));
                 if level == 0 {
                     // Nobody is less busy; whether others were added matters only without a best.
@@ -235,7 +247,7 @@ impl Roster {
                 }
             }
         }
-        (best.map(|(_, index)| index), added)
+        (best, added)
     }
 
     /// Takes a place; tells whether the agent is new.
@@ -255,6 +267,26 @@ impl Roster {
         }
         slot.running.add(now);
         Some((Place { index, agent: slot.shared.clone() }, new))
+    }
+
+    /// A task of this agent waits for resources on the way: its place, and if need be the right to be
+    /// busy, goes to another meanwhile. Coming back needs no waiting.
+    pub(super) fn lend(&mut self, name: &str) {
+        self.lent += 1;
+        if let Some(slot) = self.by_name.get(name).and_then(|&index| self.slots[index].as_mut()) {
+            slot.lent += 1;
+        }
+    }
+
+    pub(super) fn take_back(&mut self, name: &str) {
+        self.lent -= 1;
+        if let Some(slot) = self.by_name.get(name).and_then(|&index| self.slots[index].as_mut()) {
+            slot.lent -= 1;
+        }
+    }
+
+    pub(super) fn lent(&self) -> usize {
+        self.lent
     }
 
     fn hire(&mut self, wanted: Option<&Arc<str>>) -> Option<usize> {

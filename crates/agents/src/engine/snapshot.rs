@@ -104,7 +104,7 @@ impl Inner {
             agents_idle: agents - state.roster.busy.level,
             max_agents: state.roster.max_busy(),
             slots: state.running.level,
-            slots_lent: state.lent,
+            slots_lent: state.roster.lent(),
             max_tasks: self.settings.max_tasks,
             agent_utilisation: share(state.roster.busy.area_at(now), state.roster.max_busy()),
             task_utilisation: share(state.running.area_at(now), self.settings.max_tasks),

@@ -1,0 +1,1 @@
+//! What the monitor watches in a system, and what it does about it.
