@@ -2,8 +2,8 @@
 
 use ropewalk::batch::Batcher;
 use std::{
-    sync::atomic::{AtomicUsize, Ordering},
     sync::Arc,
+    sync::atomic::{AtomicUsize, Ordering},
     thread,
     time::Duration,
 };
@@ -14,7 +14,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let rows = Batcher::builder(move |rows: Vec<u32>| -> Vec<Result<u32, String>> {
         seen.fetch_add(1, Ordering::Relaxed);
         thread::sleep(Duration::from_millis(5)); // one round trip, whatever the number of rows
-        rows.into_iter().map(|row| if row % 50 == 13 { Err(format!("row {row} is refused")) } else { Ok(row * 2) }).collect()
+        rows.into_iter()
+            .map(|row| if row % 50 == 13 { Err(format!("row {row} is refused")) } else { Ok(row * 2) })
+            .collect()
     })
     .max_items(100)
     .in_flight(1)

@@ -12,7 +12,8 @@ use std::{
 };
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let pages: Arc<Cache<u32, Arc<str>>> = Arc::new(Cache::builder(1_000).time_to_live(Duration::from_secs(600)).build()?);
+    let pages: Arc<Cache<u32, Arc<str>>> =
+        Arc::new(Cache::builder(1_000).time_to_live(Duration::from_secs(600)).build()?);
     let loads = Arc::new(AtomicUsize::new(0));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build()?;
     let tasks: Vec<_> = (0..20)

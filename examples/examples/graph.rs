@@ -18,7 +18,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     println!("critical path: {:?}", graph.critical_path()?);
     for (i, level) in graph.levels()?.iter().enumerate() {
-        let names: Vec<String> = level.iter().filter_map(|&t| Some(graph.info(t).ok()?.name.to_string())).collect();
+        let names: Vec<String> =
+            level.iter().filter_map(|&t| Some(graph.info(t).ok()?.name.to_string())).collect();
         println!("level {i}: {}", names.join(", "));
     }
 

@@ -26,7 +26,11 @@ fn main() {
     });
     let elapsed = started.elapsed();
     let seen = latency.snapshot();
-    println!("{} requests recorded by 4 threads, {:.0} ns each for five recordings", served.value(), elapsed.as_nanos() as f64 / served.value() as f64);
+    println!(
+        "{} requests recorded by 4 threads, {:.0} ns each for five recordings",
+        served.value(),
+        elapsed.as_nanos() as f64 / served.value() as f64
+    );
     println!("in flight now {}, at most {}", in_flight.value(), in_flight.high_water());
     for q in [0.5, 0.9, 0.99, 0.999] {
         if let Some(nanos) = seen.quantile(q) {

@@ -33,6 +33,9 @@ fn main() {
         let theirs = thread.join().expect("the other thread does not panic");
         assert!(mine != theirs, "exactly one is last");
     });
-    println!("exactly one of two arrivals was last, in {} execution(s)", runs.load(std::sync::atomic::Ordering::Relaxed));
+    println!(
+        "exactly one of two arrivals was last, in {} execution(s)",
+        runs.load(std::sync::atomic::Ordering::Relaxed)
+    );
     println!("this build runs the body once; a model build explores every interleaving of it");
 }

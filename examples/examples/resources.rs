@@ -18,7 +18,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                     .shared("Cargo.toml")
                     .units("model-slot", 1);
                 for _ in 0..50 {
-                    match files.acquire_blocking_timeout(format!("agent-{agent}"), &set, Duration::from_secs(5)) {
+                    match files.acquire_blocking_timeout(
+                        format!("agent-{agent}"),
+                        &set,
+                        Duration::from_secs(5),
+                    ) {
                         Ok(lease) => drop(lease),
                         Err(error) => eprintln!("{error}"),
                     }
@@ -31,10 +35,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Who holds and asks for more can close a cycle. One of the two is told, the other goes on.
     let both_hold = Barrier::new(2);
     thread::scope(|scope| {
-        for (agent, first, second) in [("agent-3", "src/main.rs", "src/lib.rs"), ("agent-7", "src/lib.rs", "src/main.rs")] {
+        for (agent, first, second) in
+            [("agent-3", "src/main.rs", "src/lib.rs"), ("agent-7", "src/lib.rs", "src/main.rs")]
+        {
             let (files, both_hold) = (&files, &both_hold);
             scope.spawn(move || {
-                let Ok(_held) = files.acquire_blocking(agent, Request::new().exclusive(first)) else { return };
+                let Ok(_held) = files.acquire_blocking(agent, Request::new().exclusive(first)) else {
+                    return;
+                };
                 both_hold.wait();
                 match files.acquire_blocking(agent, Request::new().exclusive(second)) {
                     Ok(_both) => println!("{agent} got both"),

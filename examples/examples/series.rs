@@ -17,7 +17,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .collect();
 
     let trend = Trend::of(&load);
-    println!("trend     {:?}, {:+.3} an hour, confidence {:.1} %", trend.direction, trend.slope, 100.0 * trend.confidence);
+    println!(
+        "trend     {:?}, {:+.3} an hour, confidence {:.1} %",
+        trend.direction,
+        trend.slope,
+        100.0 * trend.confidence
+    );
     for season in Seasonality::detect(&load).iter().take(2) {
         println!("season    every {} hours, strength {:.2}", season.period, season.strength);
     }
@@ -38,7 +43,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for (hour, &value) in load.iter().enumerate() {
         let seen = detector.observe(value);
         if seen.anomalous {
-            println!("anomaly   at hour {hour}: {value:.0} where {:.0} was expected, score {:.3}", seen.expected, seen.score);
+            println!(
+                "anomaly   at hour {hour}: {value:.0} where {:.0} was expected, score {:.3}",
+                seen.expected, seen.score
+            );
         }
     }
     Ok(())

@@ -50,7 +50,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                     let started = Instant::now();
                     let item = format!("item-{}", (worker + n) % 5);
                     let price = prices.get_or_insert_with(item.clone(), || 10 + n % 5);
-                    let Ok(_lease) = stock.acquire_blocking(format!("worker-{worker}"), Request::new().exclusive(item.as_str())) else {
+                    let Ok(_lease) = stock.acquire_blocking(
+                        format!("worker-{worker}"),
+                        Request::new().exclusive(item.as_str()),
+                    ) else {
                         return;
                     };
                     if let Err(error) = orders.submit_blocking((item, price)) {
@@ -65,11 +68,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let reader = pool.get_blocking()?;
     let (rows, total): (i64, i64) =
-        reader.query_row("select count(*), sum(amount) from orders", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        reader.query_row("select count(*), sum(amount) from orders", [], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?;
     drop(reader);
     let seen = latency.snapshot();
     println!("8 threads placed {rows} orders worth {total}, in {} transactions", orders.stats().batches);
-    println!("price cache: {:.0} % hits; p99 of an order {:.1} ms", 100.0 * prices.stats().hit_ratio(), seen.quantile(0.99).unwrap_or(0) as f64 / 1e6);
+    println!(
+        "price cache: {:.0} % hits; p99 of an order {:.1} ms",
+        100.0 * prices.stats().hit_ratio(),
+        seen.quantile(0.99).unwrap_or(0) as f64 / 1e6
+    );
     println!("waits for stock: {}", Arc::new(stock).stats().waited);
     pool.close_blocking()?;
     Ok(())

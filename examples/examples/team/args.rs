@@ -53,7 +53,8 @@ impl Args {
 }
 
 fn nodes(text: &str) -> Result<RangeInclusive<usize>, String> {
-    let number = |text: &str| text.trim().parse::<usize>().map_err(|_| format!("{text:?} is not a number of nodes"));
+    let number =
+        |text: &str| text.trim().parse::<usize>().map_err(|_| format!("{text:?} is not a number of nodes"));
     let (min, max) = match text.split_once("..") {
         Some((min, max)) => (number(min)?, number(max.trim_start_matches('='))?),
         None => (1, number(text)?),

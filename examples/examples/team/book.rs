@@ -57,7 +57,10 @@ impl Book {
     /// Opens the book for a new run.
     pub(crate) async fn open(store: Store, root: &str) -> Result<Self> {
         store.migrate(SCHEMA).await?;
-        let run = store.write("insert into run (root, started_ms) values (?1, ?2)", (root, now_ms())).await?.last_insert_id;
+        let run = store
+            .write("insert into run (root, started_ms) values (?1, ?2)", (root, now_ms()))
+            .await?
+            .last_insert_id;
         let run = run.ok_or("the database gave the run no number")?;
         Ok(Self { store, run, repeated: AtomicU64::new(0) })
     }
@@ -102,7 +105,16 @@ impl Book {
                  on conflict (key) do update set run = excluded.run, status = excluded.status,
                  attempts = excluded.attempts, agent = excluded.agent, answer = excluded.answer, error = null,
                  ended_ms = excluded.ended_ms where status <> 'completed'",
-                (task.key, self.run, task.kind.name(), task.name, i64::from(task.attempts), task.agent, task.answer, now),
+                (
+                    task.key,
+                    self.run,
+                    task.kind.name(),
+                    task.name,
+                    i64::from(task.attempts),
+                    task.agent,
+                    task.answer,
+                    now,
+                ),
             )?
             .then("update call set ended_ms = ?3 where key = ?1 and run = ?2", (task.key, self.run, now))?;
         for Sent { sender, recipient, body } in messages {
@@ -119,7 +131,14 @@ impl Book {
     }
 
     /// A task ended otherwise.
-    pub(crate) async fn not_completed(&self, kind: Kind, key: &str, name: &str, status: &str, error: &str) -> Result<()> {
+    pub(crate) async fn not_completed(
+        &self,
+        kind: Kind,
+        key: &str,
+        name: &str,
+        status: &str,
+        error: &str,
+    ) -> Result<()> {
         self.store
             .write(
                 "insert into task (key, run, kind, name, status, attempts, error, ended_ms)
@@ -135,12 +154,16 @@ impl Book {
     /// The run is over.
     pub(crate) async fn close(&self, outcome: &str) -> Result<Totals> {
         self.store
-            .write("update run set finished_ms = ?2, outcome = ?3 where id = ?1", (self.run, now_ms(), outcome))
+            .write(
+                "update run set finished_ms = ?2, outcome = ?3 where id = ?1",
+                (self.run, now_ms(), outcome),
+            )
             .await?;
         let count = async |sql: &str| self.store.query::<i64>(sql, [self.run]).await;
         Ok(Totals {
             completed: count("select count(*) from task where run = ?1 and status = 'completed'").await?,
-            not_completed: count("select count(*) from task where run = ?1 and status <> 'completed'").await?,
+            not_completed: count("select count(*) from task where run = ?1 and status <> 'completed'")
+                .await?,
             messages: count("select count(*) from message where run = ?1").await?,
             repeated: self.repeated.load(Ordering::Relaxed),
         })
@@ -164,5 +187,7 @@ pub(crate) fn key_of(kind: Kind, name: &str, on: &[&str]) -> String {
 }
 
 fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
 }

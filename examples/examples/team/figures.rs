@@ -142,7 +142,11 @@ impl fmt::Display for Figures {
             ),
             "50",
         )?;
-        row("messages", format!("{}, {:.0} a minute", self.messages, self.messages_per_minute), "1,000 a minute")?;
+        row(
+            "messages",
+            format!("{}, {:.0} a minute", self.messages, self.messages_per_minute),
+            "1,000 a minute",
+        )?;
         row(
             "model latency",
             format!("{:.0} ms a call, {:.0} ms an answer (means)", self.call_ms_mean, self.answer_ms_mean),
@@ -164,7 +168,10 @@ impl fmt::Display for Figures {
             "failures met",
             format!(
                 "{} failed calls, {} calls retried, {} tasks retried, {} calls repeated after an interruption",
-                self.model_failed_calls, self.model_retries, self.task_retries, self.calls_repeated_after_interruption
+                self.model_failed_calls,
+                self.model_retries,
+                self.task_retries,
+                self.calls_repeated_after_interruption
             ),
             "",
         )?;
@@ -193,9 +200,16 @@ impl fmt::Display for Figures {
         )?;
         row(
             "nodes",
-            format!("{} at once at most, {} started, {} changes of size", self.nodes_most, self.nodes_started, self.scale_changes),
+            format!(
+                "{} at once at most, {} started, {} changes of size",
+                self.nodes_most, self.nodes_started, self.scale_changes
+            ),
             "20, simulated",
         )?;
-        row("alerts", format!("{} raised, {} firing", self.alerts_raised, self.alerts_firing), "never delivered")
+        row(
+            "alerts",
+            format!("{} raised, {} firing", self.alerts_raised, self.alerts_firing),
+            "never delivered",
+        )
     }
 }

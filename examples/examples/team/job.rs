@@ -69,8 +69,18 @@ struct Running {
 }
 
 impl Job {
-    pub(crate) fn new(system: System, book: Book, workspace: Workspace, model: String, terminal: Terminal, known: HashMap<String, String>) -> Arc<Self> {
-        let board = known.into_iter().map(|(key, answer)| (key, Note { answer: answer.into(), question: None })).collect();
+    pub(crate) fn new(
+        system: System,
+        book: Book,
+        workspace: Workspace,
+        model: String,
+        terminal: Terminal,
+        known: HashMap<String, String>,
+    ) -> Arc<Self> {
+        let board = known
+            .into_iter()
+            .map(|(key, answer)| (key, Note { answer: answer.into(), question: None }))
+            .collect();
         Arc::new(Self {
             system,
             book,
@@ -193,7 +203,9 @@ impl Job {
             .team()
             .task(file.path.clone())
             .priority(priority)
-            .needs(Request::new().exclusive(file.path.as_str()).shared(format!("package {}", package_of.name)))
+            .needs(
+                Request::new().exclusive(file.path.as_str()).shared(format!("package {}", package_of.name)),
+            )
             .metadata("package", package_of.name.as_str())
             .estimated(Duration::from_millis(200 + file.text.len() as u64 / 100))
             .timeout(ATTEMPT)
@@ -203,7 +215,13 @@ impl Job {
             })
     }
 
-    fn package_task(self: &Arc<Self>, package: usize, key: &str, on: Vec<String>, after: Vec<TaskId>) -> TaskHandle<()> {
+    fn package_task(
+        self: &Arc<Self>,
+        package: usize,
+        key: &str,
+        on: Vec<String>,
+        after: Vec<TaskId>,
+    ) -> TaskHandle<()> {
         let (job, key) = (self.clone(), key.to_owned());
         let name = &self.workspace.packages[package].name;
         self.system
@@ -238,9 +256,10 @@ impl Job {
     async fn review_file(&self, cx: &TaskCx, package: usize, nth: usize) -> Result<(), BoxError> {
         let _busy = self.at_work();
         let (package, file) = self.file(package, nth);
-        let question = self
-            .chat()
-            .user(format!("Review the file `{}` of the package `{}`:\n```rust\n{}\n```", file.path, package.name, file.text));
+        let question = self.chat().user(format!(
+            "Review the file `{}` of the package `{}`:\n```rust\n{}\n```",
+            file.path, package.name, file.text
+        ));
         let answer = self.ask(cx, &file.key, question).await?;
         let note = answer.lines().last().unwrap_or_default().trim_start_matches("- ").to_owned();
         let body = format!("{}: {note}", file.path);
@@ -250,7 +269,13 @@ impl Job {
         self.complete(cx, Kind::File, &file.key, &file.path, &answer, vec![message]).await
     }
 
-    async fn sum_up_package(&self, cx: &TaskCx, package: usize, key: &str, on: &[String]) -> Result<(), BoxError> {
+    async fn sum_up_package(
+        &self,
+        cx: &TaskCx,
+        package: usize,
+        key: &str,
+        on: &[String],
+    ) -> Result<(), BoxError> {
         let _busy = self.at_work();
         let package = &self.workspace.packages[package];
         // What the reviewers wrote: the lead looks at the heaviest first, but reads them all.
@@ -268,7 +293,8 @@ impl Job {
             let gist = summary.lines().find(|line| line.contains("look first at")).unwrap_or_default();
             let _ = writeln!(material, "It stands on {name}: {}", gist.trim_start_matches("- "));
         }
-        let question = self.chat().user(format!("Sum up the reviews of the package `{}`:\n{material}", package.name));
+        let question =
+            self.chat().user(format!("Sum up the reviews of the package `{}`:\n{material}", package.name));
         let answer = self.ask(cx, key, question).await?;
         let body = format!("{} is reviewed; {told} notes read", package.name);
         cx.send("editor", Message::new(body.clone()).topic("package")).await?;
@@ -314,7 +340,15 @@ impl Job {
         }
     }
 
-    async fn complete(&self, cx: &TaskCx, kind: Kind, key: &str, name: &str, answer: &str, messages: Vec<Sent>) -> Result<(), BoxError> {
+    async fn complete(
+        &self,
+        cx: &TaskCx,
+        kind: Kind,
+        key: &str,
+        name: &str,
+        answer: &str,
+        messages: Vec<Sent>,
+    ) -> Result<(), BoxError> {
         let agent = cx.agent().name().to_owned();
         let ended = Ended { kind, key, name, agent: &agent, attempts: cx.attempt(), answer };
         self.book.completed(&ended, &messages).await?;
@@ -323,7 +357,12 @@ impl Job {
     }
 
     /// Waits for a task and writes down an end that is no completion.
-    async fn finish(&self, task: Running, counts: &mut Counts, findings: &mut Findings) -> Result<(), BoxError> {
+    async fn finish(
+        &self,
+        task: Running,
+        counts: &mut Counts,
+        findings: &mut Findings,
+    ) -> Result<(), BoxError> {
         let Running { kind, key, name, handle } = task;
         let id = handle.id();
         let Err(error) = handle.await else {

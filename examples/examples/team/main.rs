@@ -119,7 +119,11 @@ async fn work(
             workspace.files(),
             workspace.root.display(),
             args.agents,
-            if servers.is_some() { "a stand-in model on the loopback" } else { "the model at OPENAI_BASE_URL" },
+            if servers.is_some() {
+                "a stand-in model on the loopback"
+            } else {
+                "the model at OPENAI_BASE_URL"
+            },
         ));
     }
     if let (Some(address), false) = (system.dashboard(), args.json) {
@@ -128,7 +132,8 @@ async fn work(
     let book = Book::open(system.store().clone(), &workspace.root.to_string_lossy()).await?;
     let known = book.answers().await?;
     let interrupted = book.interrupted().await?;
-    let wanted: Vec<&str> = workspace.packages.iter().flat_map(|p| &p.files).map(|f| f.key.as_str()).collect();
+    let wanted: Vec<&str> =
+        workspace.packages.iter().flat_map(|p| &p.files).map(|f| f.key.as_str()).collect();
     let interrupted = interrupted.iter().filter(|key| wanted.contains(&key.as_str())).count();
     let (files, packages) = (workspace.files(), workspace.packages.len());
     let job = Job::new(system.clone(), book, workspace, args.model.clone(), terminal, known);
@@ -162,7 +167,12 @@ async fn work(
     } else {
         println!("{figures}");
         if counts.answered_from_store > 0 {
-            println!("{} of {} tasks were answered from {}", counts.answered_from_store, counts.tasks, out.join("team.db").display());
+            println!(
+                "{} of {} tasks were answered from {}",
+                counts.answered_from_store,
+                counts.tasks,
+                out.join("team.db").display()
+            );
         }
         println!("report: {}", report.display());
     }

@@ -27,7 +27,12 @@ pub(crate) struct Findings {
 }
 
 /// Writes `report.md` into `out`.
-pub(crate) fn write(out: &Path, workspace: &Workspace, findings: &Findings, figures: &str) -> io::Result<PathBuf> {
+pub(crate) fn write(
+    out: &Path,
+    workspace: &Workspace,
+    findings: &Findings,
+    figures: &str,
+) -> io::Result<PathBuf> {
     let path = out.join("report.md");
     let partial = out.join(".report.md.partial");
     fs::write(&partial, render(workspace, findings, figures))?;
@@ -53,7 +58,8 @@ fn render(workspace: &Workspace, findings: &Findings, figures: &str) -> String {
     for package in &workspace.packages {
         let _ = writeln!(text, "### {} {}\n", package.name, package.version);
         if !package.depends_on.is_empty() {
-            let on: Vec<&str> = package.depends_on.iter().map(|&on| workspace.packages[on].name.as_str()).collect();
+            let on: Vec<&str> =
+                package.depends_on.iter().map(|&on| workspace.packages[on].name.as_str()).collect();
             let _ = writeln!(text, "Stands on {}.\n", on.join(", "));
         }
         let summary = findings.packages.get(&package.name).map_or("Not summed up.", |s| s.trim_end());

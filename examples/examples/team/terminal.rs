@@ -36,7 +36,9 @@ impl Terminal {
         let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
         let all = MultiProgress::with_draw_target(target);
         let style = |template: &str| {
-            ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ")
+            ProgressStyle::with_template(template)
+                .unwrap_or_else(|_| ProgressStyle::default_bar())
+                .progress_chars("=> ")
         };
         let bar = |name: &'static str, length: usize| {
             let bar = all.add(ProgressBar::new(length as u64));
@@ -45,7 +47,8 @@ impl Terminal {
             bar.tick();
             bar
         };
-        let (files, packages_bar, report) = (bar("files", files), bar("packages", packages), bar("report", 1));
+        let (files, packages_bar, report) =
+            (bar("files", files), bar("packages", packages), bar("report", 1));
         let state = all.add(ProgressBar::new_spinner());
         state.set_style(style("{prefix:>10} {wide_msg}"));
         state.set_prefix("team");

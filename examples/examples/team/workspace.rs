@@ -67,7 +67,8 @@ impl Workspace {
             members.iter().filter_map(|p| Some(p.manifest_path.parent()?.as_std_path().to_owned())).collect();
 
         let mut packages = Vec::with_capacity(members.len());
-        let by_name: BTreeMap<&str, usize> = members.iter().enumerate().map(|(i, p)| (p.name.as_str(), i)).collect();
+        let by_name: BTreeMap<&str, usize> =
+            members.iter().enumerate().map(|(i, p)| (p.name.as_str(), i)).collect();
         let depends_on = |i: usize| {
             let member = &members[i];
             let mut on: Vec<usize> = member
@@ -117,7 +118,8 @@ impl Workspace {
 
 impl SourceFile {
     fn read(root: &Path, path: &Path) -> Result<Self, ReadError> {
-        let bytes = fs::read(path).map_err(|source| ReadError::Unreadable { path: path.to_owned(), source })?;
+        let bytes =
+            fs::read(path).map_err(|source| ReadError::Unreadable { path: path.to_owned(), source })?;
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let path = path.strip_prefix(root).unwrap_or(path).to_string_lossy().replace('\\', "/");
         let key = key(&["file", &path, &text]);

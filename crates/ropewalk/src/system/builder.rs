@@ -4,18 +4,14 @@ use super::{Parts, StartError, System, nodes::Registering, watch};
 use ropewalk_agents::{Coordinator, CoordinatorBuilder};
 use ropewalk_balance::{Balancer, PeakEwma};
 use ropewalk_connections::Sqlite;
-use ropewalk_llm::{Backend, BackendError, Budget, Call, Completion, Concurrency, ErrorKind, Llm, LlmBuilder, OpenAi};
+use ropewalk_llm::{
+    Backend, BackendError, Budget, Call, Completion, Concurrency, ErrorKind, Llm, LlmBuilder, OpenAi,
+};
 use ropewalk_resources::ResourcePool;
 use ropewalk_scale::{AutoScaler, Load, Provisioner, Utilization};
 use ropewalk_store::Store;
 use ropewalk_sync::{Clock, Tokio};
-use std::{
-    fmt,
-    ops::RangeInclusive,
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{fmt, ops::RangeInclusive, path::PathBuf, sync::Arc, time::Duration};
 
 /// How long the least number of nodes may take to come up.
 const NODES_WITHIN: Duration = Duration::from_secs(30);
@@ -114,7 +110,10 @@ impl SystemBuilder {
     }
 
     /// More about the scaler: its target, its tolerance, its cool-down.
-    pub fn scaling(mut self, settings: impl FnOnce(ropewalk_scale::Builder) -> ropewalk_scale::Builder + Send + 'static) -> Self {
+    pub fn scaling(
+        mut self,
+        settings: impl FnOnce(ropewalk_scale::Builder) -> ropewalk_scale::Builder + Send + 'static,
+    ) -> Self {
         self.scaler_settings = Some(Box::new(settings));
         self
     }
@@ -150,7 +149,10 @@ impl SystemBuilder {
     }
 
     /// More about the team: retries, back-off, mailboxes, listeners.
-    pub fn team(mut self, settings: impl FnOnce(CoordinatorBuilder) -> CoordinatorBuilder + Send + 'static) -> Self {
+    pub fn team(
+        mut self,
+        settings: impl FnOnce(CoordinatorBuilder) -> CoordinatorBuilder + Send + 'static,
+    ) -> Self {
         self.team = Some(Box::new(settings));
         self
     }
@@ -192,7 +194,8 @@ impl SystemBuilder {
             .map_err(|_| StartError::NoRuntime)?
             .map_err(|source| StartError::Database { path, source })?;
 
-        let nodes = Balancer::builder().strategy(PeakEwma::new()).seed(self.seed).clock(clock.clone()).build()?;
+        let nodes =
+            Balancer::builder().strategy(PeakEwma::new()).seed(self.seed).clock(clock.clone()).build()?;
         let scaled = self.scaler.is_some();
         let calls = self.concurrency.unwrap_or_else(|| {
             let all = self.nodes.end().saturating_mul(self.calls_per_node as usize);
@@ -208,7 +211,12 @@ impl SystemBuilder {
         if let Some(budget) = self.budget {
             llm = llm.budget(budget);
         }
-        let llm = llm.concurrency(calls).cache(self.answers).spawner(spawner.clone()).clock(clock.clone()).build()?;
+        let llm = llm
+            .concurrency(calls)
+            .cache(self.answers)
+            .spawner(spawner.clone())
+            .clock(clock.clone())
+            .build()?;
 
         let scaler = match self.scaler {
             None => None,
@@ -233,7 +241,8 @@ impl SystemBuilder {
                 let least = *self.nodes.start();
                 let came_up = clock.timeout(NODES_WITHIN, async move { first.settled().await }).await;
                 if !matches!(came_up, Ok(Ok(()))) {
-                    let reason = scaler.status().last_error.unwrap_or_else(|| "they are still starting".into());
+                    let reason =
+                        scaler.status().last_error.unwrap_or_else(|| "they are still starting".into());
                     // The error to tell is that of the start; a stop that fails too adds nothing to it.
                     let _ = scaler.stop().await;
                     return Err(StartError::NoNodes { wanted: least, within: NODES_WITHIN, reason });
@@ -266,12 +275,25 @@ impl SystemBuilder {
         })?;
         let dashboard = match self.dashboard {
             None => None,
-            Some(address) => Some(ropewalk_dashboard::serve(&address, monitor.handle()).await.map_err(|error| {
-                StartError::Dashboard { address: address.clone(), reason: error.to_string() }
-            })?),
+            Some(address) => {
+                Some(ropewalk_dashboard::serve(&address, monitor.handle()).await.map_err(|error| {
+                    StartError::Dashboard { address: address.clone(), reason: error.to_string() }
+                })?)
+            }
         };
         let started = clock.now();
-        Ok(System(Arc::new(Parts { team, resources, llm, nodes, scaler, store, monitor, dashboard, clock, started })))
+        Ok(System(Arc::new(Parts {
+            team,
+            resources,
+            llm,
+            nodes,
+            scaler,
+            store,
+            monitor,
+            dashboard,
+            clock,
+            started,
+        })))
     }
 }
 
@@ -291,6 +313,9 @@ struct NoModel;
 
 impl Backend for NoModel {
     async fn complete(&self, _call: Call) -> Result<Completion, BackendError> {
-        Err(BackendError::new(ErrorKind::Setup, "this system has no model; give its builder one with `.model(..)`"))
+        Err(BackendError::new(
+            ErrorKind::Setup,
+            "this system has no model; give its builder one with `.model(..)`",
+        ))
     }
 }
