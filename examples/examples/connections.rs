@@ -27,7 +27,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 reader
                     .run(|c| c.query_row("select count(*) from visit", [], |row| row.get::<_, i64>(0)))
                     .await
-                    .map_err(|error| error.to_string())?
                     .map_err(|error| error.to_string())
             })
         })

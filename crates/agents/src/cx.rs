@@ -188,7 +188,7 @@ impl TaskCx {
             Err(TryAcquireError::Acquire(error)) => return Err(error),
             Err(_) => {}
         }
-
+        let _lent = inner.lend(&self.0.agent.shared);
         inner.pool.acquire(owner, request).await
     }
 
