@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .map(|_| {
             let pool = pool.clone();
             runtime.spawn(async move {
-                let reader = pool.get().await.map_err(|error| error.to_string())?;
+                let mut reader = pool.get().await.map_err(|error| error.to_string())?;
                 // The query runs on the pool's thread, not on the runtime's.
                 reader
                     .run(|c| c.query_row("select count(*) from visit", [], |row| row.get::<_, i64>(0)))
