@@ -31,7 +31,7 @@ fn main() {
         served.value(),
         elapsed.as_nanos() as f64 / served.value() as f64
     );
-    println!("in flight now {}, at most {}", in_flight.value(), in_flight.high_water());
+    println!("in flight now {}, at most {}", in_flight.value(), in_flight.peak());
     for q in [0.5, 0.9, 0.99, 0.999] {
         if let Some(nanos) = seen.quantile(q) {
             println!("p{:<5} {:>8.1} us", 100.0 * q, nanos as f64 / 1e3);
