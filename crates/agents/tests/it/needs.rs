@@ -91,6 +91,19 @@ fn leases_come_back_after_a_panic_a_timeout_a_failure_and_a_cancellation() {
 }
 
 #[test]
+fn leases_come_back_after_a_blocking_body() {
+    let team = Coordinator::builder().threads(1).backoff(Backoff::none()).build().unwrap();
+    let file = || Request::new().exclusive("file");
+    // The retry needs what the first attempt held.
+    let task = team.task("t").needs(file()).retries(1).spawn_blocking(|cx| match cx.attempt() {
+        1 => Err("once"),
+        attempt => Ok(attempt),
+    });
+    assert_eq!(task.join_blocking().unwrap(), 2);
+    assert!(team.resources().try_acquire("me", file()).is_ok());
+}
+
+#[test]
 fn needs_that_can_never_be_had_fail_the_task() {
     let (team, _clock) = virtual_team(|b| b);
     team.resources().define("slot", 2).unwrap();

@@ -144,6 +144,26 @@ fn listeners_hear_every_change_in_order_and_their_panics_are_theirs() {
     assert!(team.stats().listener_panics >= heard.len() as u64);
 }
 
+/// A listener runs inside the start of an attempt, before the attempt has anything to be stopped by.
+#[test]
+fn a_cancellation_in_the_middle_of_a_start_is_not_lost() {
+    let slot: Arc<Mutex<Option<Coordinator>>> = Arc::default();
+    let team_of = slot.clone();
+    let (team, _clock) = virtual_team(|b| {
+        b.on_event(move |event| {
+            if let EventKind::Task { id, to: Status::Running, .. } = event.kind {
+                let team = team_of.lock().unwrap().clone();
+                team.expect("the team is there").cancel(id).unwrap();
+            }
+        })
+    });
+    *slot.lock().unwrap() = Some(team.clone());
+    let task = team.task("t").spawn(|_| std::future::pending::<Result<(), Infallible>>());
+    assert!(matches!(task.join_blocking(), Err(TaskError::Cancelled { .. })));
+    let taken = slot.lock().unwrap().take();
+    drop(taken);
+}
+
 #[cfg(feature = "serde")]
 #[test]
 fn snapshots_serialise() {
