@@ -35,7 +35,6 @@ pub struct Held {
     /// What it is.
     pub role: Role,
     /// For how long it has been held or waited for.
-    #[cfg_attr(feature = "serde", serde(rename = "since"))]
     pub age: Duration,
 }
 

@@ -69,6 +69,7 @@ impl Tables {
 
     /// Somebody else changed something. Only for the holder of the writer, between commits.
     pub(crate) fn all_changed(&self) {
+        // Release: pairs with the Acquire in `now`.
         self.epoch.0.fetch_add(2, Ordering::Release);
     }
 
