@@ -202,6 +202,7 @@ impl Wake for Job {
                     return queue.push(self);
                 }
                 Err(RUNNING) => {
+                    // AcqRel: pairs with those of `run`, as above.
                     if self
                         .state
                         .compare_exchange(RUNNING, WOKEN, Ordering::AcqRel, Ordering::Acquire)

@@ -269,6 +269,7 @@ impl Balancer {
         let inner = self.inner();
         {
             let _registry = inner.registry.lock();
+            // SeqCst: pairs with the load in `Inner::is_closed`; the line is served after it.
             inner.closed.store(true, Ordering::SeqCst);
         }
         inner.changes.note();

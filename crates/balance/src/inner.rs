@@ -61,6 +61,7 @@ impl Changes {
     }
 
     pub(crate) fn note(&self) {
+        // Release: pairs with the Acquire in `version`.
         self.version.fetch_add(1, Ordering::Release);
         self.signal.notify();
     }
@@ -103,6 +104,7 @@ impl Inner {
     }
 
     pub(crate) fn is_closed(&self) -> bool {
+        // SeqCst: pairs with the store in `Balancer::close`; those who join the line look at it after joining.
         self.closed.load(Ordering::SeqCst)
     }
 

@@ -181,20 +181,23 @@ impl Shared {
     /// Under the registry's lock; to be followed by `announce`.
     pub(crate) fn drain(&self) -> Arc<Event> {
         let drained = self.drained.lock().get_or_insert_default().clone();
-        self.flags.fetch_or(DRAINING, Ordering::AcqRel);
+        self.flags.fetch_or(DRAINING, Ordering::Relaxed);
+        // AcqRel: pairs with the one in `leave`: one of the two sees the other and ends the drain.
         self.load.fetch_or(LEAVING, Ordering::AcqRel);
         drained
     }
 
     /// Under the registry's lock; to be followed by `announce`.
     pub(crate) fn go(&self) {
-        self.flags.fetch_or(GONE, Ordering::AcqRel);
+        self.flags.fetch_or(GONE, Ordering::Relaxed);
+        // AcqRel: pairs with the one in `leave`, as in `drain`.
         self.load.fetch_or(LEAVING, Ordering::AcqRel);
     }
 
     /// Under the registry's lock; the event, if any, is to be set after it.
     pub(crate) fn resume(&self, now: u64) -> Option<Arc<Event>> {
-        self.flags.fetch_and(!DRAINING, Ordering::AcqRel);
+        self.flags.fetch_and(!DRAINING, Ordering::Relaxed);
+        // AcqRel: pairs with the one in `enter`, which opens again here.
         self.load.fetch_and(!LEAVING, Ordering::AcqRel);
         self.up_since.store(now, Ordering::Relaxed);
         self.drained.lock().take()
@@ -204,7 +207,7 @@ impl Shared {
     pub(crate) fn probed(&self, well: bool, now: u64) {
         let before = self.flags.load(Ordering::Relaxed);
         let after = (before & !(UNPROVEN | DOWN)) | if well { 0 } else { DOWN };
-        self.flags.store(after, Ordering::Release);
+        self.flags.store(after, Ordering::Relaxed);
         if before != 0 && after == 0 {
             self.up_since.store(now, Ordering::Relaxed);
         }
@@ -212,7 +215,7 @@ impl Shared {
 
     /// Under the registry's lock.
     pub(crate) fn eject(&self, until: u64) {
-        self.flags.fetch_or(EJECTED, Ordering::AcqRel);
+        self.flags.fetch_or(EJECTED, Ordering::Relaxed);
         self.ejected_until.store(until, Ordering::Relaxed);
         self.trial.store(false, Ordering::Relaxed);
         self.counts.ejections.fetch_add(1, Ordering::Relaxed);
@@ -220,7 +223,7 @@ impl Shared {
 
     /// Under the registry's lock.
     pub(crate) fn readmit(&self, now: u64) {
-        self.flags.fetch_and(!EJECTED, Ordering::AcqRel);
+        self.flags.fetch_and(!EJECTED, Ordering::Relaxed);
         self.up_since.store(now, Ordering::Relaxed);
         self.trial.store(false, Ordering::Relaxed);
     }
@@ -237,15 +240,18 @@ impl Shared {
     }
 
     pub(crate) fn is_tried(&self) -> bool {
+        // Acquire: pairs with the Release in `end_trial`.
         self.trial.load(Ordering::Acquire)
     }
 
     /// Claims the one trial request of an ejected node.
     pub(crate) fn begin_trial(&self) -> bool {
+        // AcqRel: pairs with the Release in `end_trial`: this trial begins after the last one ended.
         !self.trial.swap(true, Ordering::AcqRel)
     }
 
     pub(crate) fn end_trial(&self) {
+        // Release: pairs with the Acquire in `begin_trial` and `is_tried`.
         self.trial.store(false, Ordering::Release);
     }
 

@@ -10,7 +10,8 @@
 //!
 //! The first two are divided by a running 99 % quantile of their own past. Values are gathered in blocks,
 //! so that the warm-up holds about [`BLOCKS`] of them whatever the sampling rate. After an alarm the bar
-//! is a little higher for a while (habituation), and silence is kept for the refractory period.
+//! is a little higher for a while (habituation), and silence is kept for the refractory period unless
+//! something much more unusual breaks it.
 
 mod builder;
 mod memory;
@@ -25,7 +26,7 @@ use std::fmt;
 /// Blocks in the warm-up.
 const BLOCKS: usize = 96;
 /// Blocks in a pattern.
-const PATTERN: usize = 16;
+const PATTERN: usize = 14;
 /// Patterns remembered.
 const PATTERNS: usize = 128;
 /// A value so far off its block's mean, as a share of the range, stands for the block.
@@ -33,7 +34,7 @@ const STANDS_OUT: f64 = 0.1;
 /// An excess over all seen so far that is worth an alarm, as a share of the range.
 const EXCESS: f64 = 0.003;
 /// The weights of the views that reach a score of 1/2 at their usual extreme.
-const NOVELTY: f64 = 1.5;
+const NOVELTY: f64 = 1.4;
 const LEVEL: f64 = 0.7;
 /// What is usual is at least this share of the range: a flat past excuses small moves.
 const GRAIN: f64 = 0.02;
@@ -43,6 +44,8 @@ const SLOW: f64 = 0.03;
 /// Each alarm raises the bar by this, and each block takes this share of it back.
 const HABIT: f64 = 0.5;
 const RECOVER: f64 = 0.02;
+/// So much more unusual than the last alarm breaks the silence after it.
+const LOUDER: f64 = 4.0;
 /// Values are held within this, so that no difference or sum overflows.
 const HUGE: f64 = 1e300;
 
@@ -53,7 +56,8 @@ pub struct Observation {
     /// How unusual the value is, in `0..=1`: 1/2 is about the most unusual of a hundred before. 0 while
     /// warming up and for values that are not finite.
     pub score: f64,
-    /// The score reached the threshold, and no alarm was raised within the refractory period.
+    /// The score reached the threshold, and no alarm was raised within the refractory period (or only one
+    /// that was four times less unusual).
     pub anomalous: bool,
     /// The level that was expected before this value was seen; NaN before the first.
     pub expected: f64,
@@ -95,6 +99,8 @@ pub struct AnomalyDetector {
     usual_level: Usual,
     /// 1, raised by each alarm.
     bar: f64,
+    /// How unusual the last alarm was.
+    loudest: f64,
 }
 
 #[derive(Clone, Copy)]
@@ -155,6 +161,7 @@ impl AnomalyDetector {
             usual_novelty: Usual::new(),
             usual_level: Usual::new(),
             bar: 1.0,
+            loudest: 0.0,
         }
     }
 
@@ -178,8 +185,10 @@ impl AnomalyDetector {
         }
         self.seen = self.seen.saturating_add(1);
         let score = if self.seen > self.settings.warm_up { 1.0 - (-unusual / self.bar).exp2() } else { 0.0 };
-        let anomalous = score >= self.settings.threshold && self.quiet == 0;
+        let silent = self.quiet > 0 && unusual < LOUDER * self.loudest;
+        let anomalous = score >= self.settings.threshold && !silent;
         if anomalous {
+            self.loudest = unusual;
             self.quiet = self.settings.refractory.saturating_add(1);
             self.bar += HABIT;
         }

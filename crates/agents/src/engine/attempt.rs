@@ -175,6 +175,7 @@ impl Inner {
             stopped => {
                 // Counted first, so that the count never goes below what is there.
                 self.meters.stuck.fetch_add(1, Ordering::Relaxed);
+                // AcqRel: pairs with the exchange by which the body ends; one of the two comes first.
                 let abandoned =
                     phase.compare_exchange(RUNNING, ABANDONED, Ordering::AcqRel, Ordering::Relaxed);
                 if abandoned.is_err() {

@@ -52,7 +52,7 @@ impl Inner {
     /// Starts whatever can start. One caller at a time is at it; a call that finds another at it makes
     /// that one look again.
     pub(crate) fn dispatch(self: &Arc<Self>) {
-        // AcqRel: what the caller changed is seen by the one who answers this call.
+        // AcqRel: pairs with the one below: what the caller changed is seen by the one who answers this call.
         if self.dispatching.fetch_add(1, Ordering::AcqRel) > 0 {
             return;
         }
@@ -62,7 +62,7 @@ impl Inner {
             while let Some((record, place, lease)) = self.next() {
                 self.launch(&record, place, lease);
             }
-            // AcqRel: as above; a call that came since the last look leaves more than was answered.
+            // AcqRel: pairs with the one above; a call that came since the last look leaves more than was answered.
             let calls = self.dispatching.fetch_sub(answered, Ordering::AcqRel);
             if calls == answered {
                 return;

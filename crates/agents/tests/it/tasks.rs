@@ -49,7 +49,8 @@ async fn handles_are_futures() {
 async fn bodies_run_on_tokio_with_its_reactor() {
     let team = Coordinator::builder().tokio().build().unwrap();
     let task = team.task("t").spawn(|_| async {
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        // Panics where there is no runtime with a timer.
+        tokio::time::timeout(Duration::from_secs(60), async {}).await.unwrap();
         Ok::<_, Infallible>(tokio::runtime::Handle::current().metrics().num_workers())
     });
     assert_eq!(task.await.unwrap(), 2);

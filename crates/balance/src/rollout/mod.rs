@@ -301,6 +301,7 @@ impl<A, B> Rollout<A, B> {
 
     /// The new side's percentage now.
     pub fn percent(&self) -> u32 {
+        // Acquire: pairs with the Release in `Inner::turn`.
         percent_of(self.0.share.load(Ordering::Acquire))
     }
 
@@ -391,6 +392,7 @@ impl<A, B> Inner<A, B> {
     }
 
     fn settle(&self, side: Side, share: u64, outcome: Outcome) {
+        // Acquire: pairs with the Release in `turn`.
         let now = self.share.load(Ordering::Acquire);
         if now >> 8 != share >> 8 {
             return; // routed under an earlier test
@@ -407,6 +409,7 @@ impl<A, B> Inner<A, B> {
         if requests.saturating_sub(self.step_began.load(Ordering::Relaxed)) >= enough {
             let mut state = self.state.lock();
             // Looked at again under the lock: one of many takes the step, and none after a rollback.
+            // Acquire: pairs with the Release in `turn`.
             if self.share.load(Ordering::Acquire) == share {
                 // At the last step there is none to take.
                 let _ = self.advance(&mut state, RolloutCause::AutoAdvanced);

@@ -78,6 +78,7 @@ impl Workers {
     /// Takes no more runs; those in hand go on.
     pub fn shutdown(&self) {
         let _alone = self.shared.door.write();
+        // Release: pairs with the Acquire in `start`.
         self.shared.closing.store(true, Ordering::Release);
         self.shared.deques.wake_all();
     }

@@ -110,7 +110,7 @@ pub(super) fn monitor(watched: &Watched<'_>) -> Result<Monitor, BuildError> {
                 .count();
             Samples::new().section(Section::Tasks).gauge("tasks", stuck)
         })
-        .watch_waits("resources", move || {
+        .watch_waits("leases", move || {
             waits
                 .wait_for_graph()
                 .into_iter()

@@ -55,7 +55,7 @@ impl AnomalyDetectorBuilder {
         self
     }
 
-    /// How many values after an alarm raise no other; an eighth of the warm-up by default.
+    /// How many values after an alarm raise no other, unless four times as unusual; a sixth of the warm-up by default.
     #[must_use]
     pub fn refractory(mut self, values: usize) -> Self {
         self.0.refractory = values;

@@ -3,7 +3,6 @@
 use super::{PATTERN, PATTERNS};
 
 /// Two patterns closer than this share of the range are one.
-const REST: usize = 16;
 const SAME: f64 = 0.01;
 /// The quantile of the past that counts as usual.
 const SHARE: f64 = 0.99;
@@ -23,6 +22,7 @@ struct Pattern {
     values: [f64; PATTERN],
     /// When it was last the nearest.
     matched: usize,
+    /// When it was met first.
     born: usize,
 }
 
@@ -33,6 +33,9 @@ impl Memory {
 
     /// Takes the next block's value. Once a pattern is full: its mean distance per block to the nearest
     /// one remembered, as a share of the range.
+    ///
+    /// Patterns that overlap with this one do not count (trivial matches): what dies away slowly would
+    /// always resemble what it was a moment ago.
     pub(super) fn meet(&mut self, value: f64, range: f64) -> Option<f64> {
         self.latest.rotate_left(1);
         self.latest[PATTERN - 1] = value;
@@ -44,7 +47,7 @@ impl Memory {
         let nearest = self
             .patterns
             .iter_mut()
-            .filter(|pattern| met >= pattern.born + REST)
+            .filter(|pattern| met >= pattern.born + PATTERN)
             .map(|pattern| (distance(&pattern.values, &self.latest), pattern))
             .min_by(|a, b| a.0.total_cmp(&b.0));
         if let Some((distance, pattern)) = nearest {

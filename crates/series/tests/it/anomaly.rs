@@ -17,22 +17,22 @@ fn a_healthy_day_seldom_alarms() {
     for seed in 0..10 {
         raised += alarms(300, &daily(&mut Noise::new(seed), 2_000)).len();
     }
-    assert!(raised <= 25, "{raised} alarms in 17,000 values");
+    assert!(raised <= 40, "{raised} alarms in 17,000 values");
 }
 
 #[test]
 fn spikes_level_shifts_and_missing_seasons_are_found() {
     for seed in 0..5 {
         let mut noise = Noise::new(seed + 50);
-        let healthy = daily(&mut noise, 1_500);
+        let healthy = daily(&mut noise, 2_400);
         let found = |change: &dyn Fn(usize, f64) -> f64| {
             let values: Vec<f64> = healthy.iter().enumerate().map(|(i, v)| change(i, *v)).collect();
-            alarms(300, &values).iter().any(|i| (1_200..1_300).contains(i))
+            alarms(600, &values).iter().any(|i| (2_000..2_120).contains(i))
         };
-        assert!(found(&|i, v| if i == 1_210 { v + 100.0 } else { v }), "spike");
-        assert!(found(&|i, v| if i >= 1_205 { v + 60.0 } else { v }), "shift up");
-        assert!(found(&|i, v| if i >= 1_205 { v - 60.0 } else { v }), "shift down");
-        assert!(found(&|i, v| if i >= 1_200 { 50.0 + v / 1e3 } else { v }), "no wave");
+        assert!(found(&|i, v| if i == 2_010 { v + 100.0 } else { v }), "spike");
+        assert!(found(&|i, v| if i >= 2_005 { v + 60.0 } else { v }), "shift up");
+        assert!(found(&|i, v| if i >= 2_005 { v - 60.0 } else { v }), "shift down");
+        assert!(found(&|i, v| if i >= 2_000 { 50.0 + v / 1e3 } else { v }), "no wave");
     }
 }
 
@@ -40,10 +40,7 @@ fn spikes_level_shifts_and_missing_seasons_are_found() {
 fn after_an_alarm_there_is_silence() {
     let build = |quiet| AnomalyDetector::builder(100).refractory(quiet).build().unwrap();
     let run = |mut detector: AnomalyDetector| {
-        let mut noise = Noise::new(4);
-        (0..200).for_each(|_| {
-            detector.observe(noise.uniform());
-        });
+        (0..200).for_each(|i| assert!(!detector.observe(f64::from(i % 4)).anomalous));
         (1..51).filter(|i| detector.observe(10.0_f64.powi(*i)).anomalous).count()
     };
     assert_eq!(run(build(9)), 5);
