@@ -22,7 +22,28 @@ pub struct Decomposition {
 }
 
 impl Decomposition {
-    /// x
+    /// Takes the series apart.
+    ///
+    /// The trend is the centred moving average over the longest period, flat at its ends; each season is
+    /// the mean of what is left at each phase, in turn with the other seasons (backfitting), shrunk by
+    /// the part of it that can be noise (James and Stein 1961). Seasons are added: for one that grows with the level,
+    /// decompose the logarithms. Without periods the trend is the mean. O(n) for each period.
+    ///
+    /// # Errors
+    ///
+    /// [`ForecastError`] for a period below 2, fewer samples than two of the longest period (or none), or
+    /// a gap.
+    ///
+    /// ```
+    /// use ropewalk_series::Decomposition;
+    ///
+    /// let week = [5.0, 6.0, 7.0, 6.0, 5.0, 1.0, 0.0];
+    /// let samples: Vec<f64> = (0..70).map(|i| 100.0 + week[i % 7]).collect();
+    /// let parts = Decomposition::of(&samples, &[7])?;
+    /// assert!(parts.seasons[0].strength > 0.99);
+    /// assert!((parts.seasonal[0][5] - parts.seasonal[0][6] - 1.0).abs() < 1e-9);
+    /// # Ok::<(), ropewalk_series::ForecastError>(())
+    /// ```
     pub fn of(samples: &[f64], periods: &[usize]) -> Result<Self, ForecastError> {
         let longest = periods.iter().copied().max().unwrap_or(1);
         if let Some(&period) = periods.iter().find(|p| **p < 2) {
