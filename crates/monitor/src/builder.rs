@@ -36,8 +36,11 @@ pub struct Builder {
     collectors: Vec<Collector>,
     rules: Vec<Rule>,
     shown: HashMap<String, Shown>,
-    outbox: Vec<Box<dyn FnOnce(&Outbox)>>,
+    outbox: Vec<Posting>,
 }
+
+/// A callback that waits for the outbox to exist.
+type Posting = Box<dyn FnOnce(&Outbox)>;
 
 impl Builder {
     pub(crate) fn new() -> Self {

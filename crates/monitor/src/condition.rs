@@ -248,7 +248,8 @@ impl Test {
             Self::Above(expr, threshold) => {
                 let judge = |value: f64| match clear {
                     _ if value > *threshold => Signal::Breach,
-                    Clear::Below(clear) if !(value < clear) => Signal::Between,
+                    // NaN clears nothing.
+                    Clear::Below(clear) if value >= clear || value.is_nan() => Signal::Between,
                     Clear::Below(_) | Clear::Above(_) | Clear::Same => Signal::Clear,
                 };
                 judged(expr.eval(table), judge)
@@ -256,7 +257,8 @@ impl Test {
             Self::Below(expr, threshold) => {
                 let judge = |value: f64| match clear {
                     _ if value < *threshold => Signal::Breach,
-                    Clear::Above(clear) if !(value > clear) => Signal::Between,
+                    // NaN clears nothing.
+                    Clear::Above(clear) if value <= clear || value.is_nan() => Signal::Between,
                     Clear::Below(_) | Clear::Above(_) | Clear::Same => Signal::Clear,
                 };
                 judged(expr.eval(table), judge)

@@ -360,9 +360,10 @@ impl Handle {
     pub async fn ticked(&self, after: u64) -> u64 {
         loop {
             let turn = self.0.turn.lock().clone();
-            let state = self.0.state.lock();
-            let (tick, stopped) = (state.table.tick, state.stopped);
-            drop(state);
+            let (tick, stopped) = {
+                let state = self.0.state.lock();
+                (state.table.tick, state.stopped)
+            };
             if tick > after || stopped {
                 return tick;
             }
