@@ -23,13 +23,8 @@ const PREEMPTIONS: &str = "3";
 pub(super) fn tests(scope: &Scope<'_>, tally: &mut Tally) -> Result<Outcome> {
     let command = || {
         let mut command = cargo(&scope.workspace.root);
-        command.arg("test").args(scope.flags()).args([
-            "--all-features",
-            "--lib",
-            "--bins",
-            "--tests",
-            "--examples",
-        ]);
+        // All targets whose manifest says `test = true`: a library without unit tests says that it has none.
+        command.arg("test").args(scope.flags()).args(["--all-features", "--tests"]);
         command
     };
     let Some(packages) = build(command(), scope, tally)? else { return Ok(Outcome::Done) };

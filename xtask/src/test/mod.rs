@@ -50,7 +50,7 @@ enum Step {
     Tidy,
     /// clippy on all targets with all features, warnings are errors
     Clippy,
-    /// Unit and integration tests with all features; examples are built
+    /// Unit and integration tests with all features (clippy compiles the examples)
     Test,
     /// Examples in docs and READMEs
     DocTests,
