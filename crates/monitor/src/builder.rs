@@ -94,8 +94,9 @@ impl Builder {
         self
     }
 
-    /// Collects CPU and memory of the process and the machine from the operating system, under `process_…`
-    /// and `machine_…`.
+    /// Collects CPU and memory of the process and the machine from the operating system:
+    /// `process_cpu_ratio` (1 is one processor), `machine_cpu_ratio` and `machine_memory_ratio` (1 is all),
+    /// `process_memory_bytes`, `machine_memory_bytes`, `process_uptime_seconds`.
     #[cfg(feature = "system")]
     pub fn system(mut self) -> Self {
         let mut reader = crate::system::Reader::new();

@@ -2,7 +2,7 @@
 
 use crate::{
     Handle,
-    metric::{Labels, Unit, Value},
+    metric::{Labels, Unit, Value, words},
     table::{Key, Series},
 };
 use std::{collections::BTreeMap, fmt::Write as _};
@@ -37,8 +37,8 @@ fn write_family(out: &mut String, name: &str, family: &[(&Key, &Series)]) {
         Value::Histogram(..) => ("histogram", ""),
         Value::Text(_) => return,
     };
-    let help = first.help.as_deref().unwrap_or(&first.title);
-    line(out, format_args!("# HELP {name}{suffix} {}", escaped(help, false)));
+    let help = first.help.clone().unwrap_or_else(|| words(name));
+    line(out, format_args!("# HELP {name}{suffix} {}", escaped(&help, false)));
     line(out, format_args!("# TYPE {name}{suffix} {kind}"));
     for (key, series) in family {
         let labels = &key.labels;

@@ -180,7 +180,7 @@ pub(crate) type Act = Arc<dyn Fn(&Firing) -> Result<String, String> + Send + Syn
 /// let rule = Rule::new("overload")
 ///     .kind(AlertKind::ResourceExhaustion)
 ///     .severity(Severity::Error)
-///     .when(gauge("machine_cpu").above(0.95))
+///     .when(gauge("machine_cpu_ratio").above(0.95))
 ///     .clear_below(0.8)
 ///     .for_(Duration::from_secs(30))
 ///     .act(move |_firing| {

@@ -44,11 +44,11 @@ impl Reader {
         let mut samples = Samples::new().section(Section::System);
         if let Some((process, machine)) = self.cpu {
             samples = samples
-                .gauge("process_cpu", process)
+                .gauge("process_cpu_ratio", process)
                 .unit(Unit::Ratio)
                 .title("process CPU")
                 .help("CPU used by this process; 1 is one processor")
-                .gauge("machine_cpu", machine)
+                .gauge("machine_cpu_ratio", machine)
                 .unit(Unit::Ratio)
                 .title("machine CPU")
                 .help("CPU used on the machine, as a share of all processors");
@@ -64,7 +64,7 @@ impl Reader {
         if total > 0 {
             let used = total.saturating_sub(available);
             samples = samples
-                .gauge("machine_memory", used as f64 / total as f64)
+                .gauge("machine_memory_ratio", used as f64 / total as f64)
                 .unit(Unit::Ratio)
                 .title("machine memory")
                 .help("memory in use on the machine, as a share of all")

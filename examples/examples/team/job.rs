@@ -162,10 +162,15 @@ impl Job {
 
     /// One lead for each package and one editor; reviewers are hired as they are needed.
     fn hire(&self) -> Result<(), BoxError> {
+        // Notes are read when all that they are about is done, so a mailbox has room for all of them,
+        // those of retried tasks included; a full one would make its senders wait for its reader.
+        let room = |senders: usize| 16 + 4 * senders;
         for package in &self.workspace.packages {
-            self.system.team().add_agent(Agent::new(lead(package)).role("lead"))?;
+            let lead = Agent::new(lead(package)).role("lead");
+            self.system.team().add_agent(lead.mailbox(room(package.files.len())))?;
         }
-        self.system.team().add_agent(Agent::new("editor"))?;
+        let editor = Agent::new("editor").mailbox(room(self.workspace.packages.len()));
+        self.system.team().add_agent(editor)?;
         Ok(())
     }
 
