@@ -2,6 +2,7 @@
 
 use ropewalk_dashboard::{Server, serve};
 use ropewalk_monitor::{Labels, Monitor, Rule, Samples, Section, Severity, raised};
+use ropewalk_sync::Clock;
 use std::net::SocketAddr;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -108,4 +109,110 @@ async fn events_carry_a_snapshot_at_once() {
         seen.push_str(&String::from_utf8_lossy(&bytes[..n]));
     }
     assert!(seen.contains("text/event-stream") && seen.contains("id: "), "{seen}");
+}
+
+/// Reads events until there are as many.
+async fn read_events(stream: &mut TcpStream, count: usize) -> Vec<u64> {
+    let (mut seen, mut bytes) = (String::new(), [0; 4096]);
+    loop {
+        let ids: Vec<u64> =
+            seen.lines().filter_map(|line| line.strip_prefix("id: ")?.trim().parse().ok()).collect();
+        if ids.len() >= count {
+            return ids;
+        }
+        let n = stream.read(&mut bytes).await.unwrap();
+        assert!(n > 0, "closed early: {seen}");
+        seen.push_str(&String::from_utf8_lossy(&bytes[..n]));
+    }
+}
+
+/// A monitor whose ticks are the test's.
+fn by_hand() -> (Clock, Monitor) {
+    let clock = Clock::virtual_();
+    let monitor = Monitor::builder().clock(clock.clone()).build().unwrap();
+    clock.settle();
+    (clock, monitor)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_tick_is_one_event_and_a_reader_that_comes_back_gets_what_it_lacks() {
+    let (clock, monitor) = by_hand();
+    let server = serve("127.0.0.1:0", monitor.handle()).await.unwrap();
+    let mut stream = TcpStream::connect(server.address()).await.unwrap();
+    stream.write_all(b"GET /events HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    assert_eq!(read_events(&mut stream, 1).await, [1]);
+    clock.advance(monitor.every());
+    assert_eq!(read_events(&mut stream, 1).await, [2]);
+    drop(stream);
+    // It knows the second tick; the third is the first news. One that knows the ninetieth knew another monitor.
+    for (known, first) in [("2", 3), ("90", 2), ("nonsense", 2)] {
+        let mut stream = TcpStream::connect(server.address()).await.unwrap();
+        let request = format!("GET /events HTTP/1.1\r\nhost: x\r\nlast-event-id: {known}\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        if known == "2" {
+            let mut head = [0; 16];
+            stream.read_exact(&mut head).await.unwrap();
+            clock.advance(monitor.every());
+        }
+        let first = if known == "2" { first } else { first + 1 };
+        assert_eq!(read_events(&mut stream, 1).await, [first], "{known}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn shutdown_ends_open_streams_and_frees_the_port() {
+    let (_clock, monitor) = by_hand();
+    let server = serve("0", monitor.handle()).await.unwrap();
+    assert!(server.address().ip().is_loopback(), "a port alone is one of the loopback");
+    let mut stream = TcpStream::connect(server.address()).await.unwrap();
+    stream.write_all(b"GET /events HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+    read_events(&mut stream, 1).await;
+    server.shutdown().await;
+    let mut rest = String::new();
+    stream.read_to_string(&mut rest).await.unwrap();
+    assert!(tokio::net::TcpListener::bind(server.address()).await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_that_is_known_is_not_sent_again() {
+    let (_clock, monitor) = by_hand();
+    let server = serve("127.0.0.1:0", monitor.handle()).await.unwrap();
+    let page = ask(server.address(), "GET / HTTP/1.1").await;
+    let tag = page.lines().find_map(|line| line.strip_prefix("etag: ")).unwrap().to_owned();
+    for known in [tag.clone(), format!("W/{tag}"), format!("\"other\", {tag}")] {
+        let again = ask(server.address(), &format!("GET / HTTP/1.1\r\nif-none-match: {known}")).await;
+        assert!(again.starts_with("HTTP/1.1 304"), "{known}: {again}");
+        assert!(!again.contains("<html"));
+    }
+    let other = ask(server.address(), "GET / HTTP/1.1\r\nif-none-match: \"other\"").await;
+    assert!(other.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_nests_under_a_path() {
+    let (_clock, monitor) = by_hand();
+    let app = axum::Router::new().nest("/ops", ropewalk_dashboard::router(monitor.handle()));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    for path in ["/ops", "/ops/metrics", "/ops/health", "/ops/api/snapshot"] {
+        let answer = ask(address, &format!("GET {path} HTTP/1.1")).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{path}: {answer}");
+    }
+    // The page asks for its events beside itself, wherever that is.
+    let page = ask(address, "GET /ops HTTP/1.1").await;
+    assert!(page.contains("location.pathname") && !page.contains("\"/events\""));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stopped_monitor_is_not_healthy_and_ends_its_streams() {
+    let (_clock, monitor) = by_hand();
+    let server = serve("127.0.0.1:0", monitor.handle()).await.unwrap();
+    let mut stream = TcpStream::connect(server.address()).await.unwrap();
+    stream.write_all(b"GET /events HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+    read_events(&mut stream, 1).await;
+    tokio::task::spawn_blocking(move || drop(monitor)).await.unwrap();
+    let mut rest = String::new();
+    stream.read_to_string(&mut rest).await.unwrap();
+    assert!(ask(server.address(), "GET /health HTTP/1.1").await.starts_with("HTTP/1.1 503"));
 }
