@@ -1,7 +1,10 @@
 //! The monitor by a virtual clock: every tick is the test's.
 
+mod conditions;
+mod isolation;
 mod phase;
 mod prometheus;
+mod waits;
 
 use parking_lot::Mutex;
 use ropewalk_monitor::{
