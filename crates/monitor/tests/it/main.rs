@@ -243,6 +243,7 @@ fn a_deadlock_is_reported_when_two_looks_agree_and_never_for_a_wait_that_moved_o
     assert_eq!(rig.monitor.deadlocks(), []);
 }
 
+#[cfg(feature = "system")]
 #[test]
 fn the_process_and_the_machine_are_real() {
     let rig = Rig::new(Builder::system);
