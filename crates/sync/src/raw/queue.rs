@@ -22,11 +22,12 @@
 //!
 //! Joining, granting the front and cancelling take O(1) steps under the latch.
 
-use ropewalk_prove::{Latch, LatchGuard};
+use ropewalk_prove::{Latch, LatchGuard, thread::panicking};
 use std::{
     fmt,
     marker::PhantomData,
     ops::{Deref, DerefMut},
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     task::{Context, Waker},
 };
 
@@ -472,7 +473,18 @@ impl Wakes {
         if self.first.is_none() { self.first = Some(waker) } else { self.rest.push(waker) }
     }
 
+    /// Wakes all. A waker is user code: one that panics must not take the wake-ups behind it along, so
+    /// its panic goes on when all are done.
     fn fire(&mut self) {
-        self.first.take().into_iter().chain(self.rest.drain(..)).for_each(Waker::wake);
+        let mut panic = None;
+        for waker in self.first.take().into_iter().chain(self.rest.drain(..)) {
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+                panic.get_or_insert(payload);
+            }
+        }
+        // A second panic while unwinding would abort.
+        if let Some(payload) = panic.filter(|_| !panicking()) {
+            resume_unwind(payload);
+        }
     }
 }

@@ -68,7 +68,7 @@ impl<H: Deref<Target = Semaphore> + Unpin> Acquire<H> {
                 return Poll::Pending;
             }
             patrol.reset(deadline());
-            semaphore.permits.revoke_stale();
+            semaphore.sweep();
         }
     }
 }

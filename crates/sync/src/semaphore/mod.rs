@@ -12,7 +12,10 @@ use crate::{
     raw::permits::{MAX_PERMITS, Permits, Refused},
 };
 use parking_lot::Mutex;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// How long a grant may lie unpolled while others wait, unless the builder says otherwise.
 const REGRANT_AFTER: Duration = Duration::from_secs(1);
@@ -43,6 +46,8 @@ pub struct Semaphore {
     capacity: Mutex<usize>,
     clock: Clock,
     regrant_after: Duration,
+    /// When grants were last swept: one sweep to an interval, however many wait.
+    swept: Mutex<Option<Instant>>,
 }
 
 /// Builds a [`Semaphore`].
@@ -102,6 +107,7 @@ impl SemaphoreBuilder {
             capacity: Mutex::new(self.permits),
             clock: self.clock,
             regrant_after: self.regrant_after,
+            swept: Mutex::new(None),
         })
     }
 }
@@ -306,6 +312,22 @@ impl Semaphore {
             Refused::Closed => TryAcquireError::Closed,
             Refused::Busy => TryAcquireError::NoPermits { wanted: n, available: self.available() },
         })
+    }
+
+    /// Takes back grants that nobody polled, unless another waiter has just looked.
+    fn sweep(&self) {
+        let now = self.clock.now();
+        let due = {
+            let mut swept = self.swept.lock();
+            let due = swept.is_none_or(|at| now.saturating_duration_since(at) >= self.regrant_after);
+            if due {
+                *swept = Some(now);
+            }
+            due
+        };
+        if due {
+            self.permits.revoke_stale();
+        }
     }
 
     fn timed_out(&self, wanted: usize) -> AcquireTimeoutError {

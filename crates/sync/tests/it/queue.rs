@@ -171,3 +171,26 @@ fn a_spent_ticket_is_refused() {
     let _again = b.lock().join(());
     drop(b.cancel(a));
 }
+
+#[test]
+fn a_panic_in_a_waker_loses_no_wake_up_behind_it() {
+    struct Bomb;
+    impl std::task::Wake for Bomb {
+        fn wake(self: Arc<Self>) {
+            panic!("in the waker");
+        }
+    }
+    let queue = WaitQueue::<(), ()>::new();
+    let (first, second) = (queue.lock().join(()), queue.lock().join(()));
+    let woken = Arc::new(Woken::default());
+    for (ticket, waker) in [(&first, Waker::from(Arc::new(Bomb))), (&second, Waker::from(woken.clone()))] {
+        assert_eq!(queue.poll(ticket, &Context::from_waker(&waker)), Polled::Pending);
+    }
+    let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| queue.lock().grant_all(|| ())));
+    assert!(told.is_err(), "the panic goes on to the caller");
+    assert_eq!(woken.count(), 1);
+    assert_eq!(
+        (queue.poll(&first, &cx()), queue.poll(&second, &cx())),
+        (Polled::Ready(()), Polled::Ready(()))
+    );
+}

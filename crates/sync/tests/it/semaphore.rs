@@ -116,6 +116,23 @@ fn a_grant_that_nobody_polls_passes_on_and_its_owner_keeps_its_place() {
 }
 
 #[test]
+fn however_many_wait_a_grant_survives_one_interval() {
+    let clock = Clock::virtual_();
+    let semaphore =
+        Semaphore::builder(1).clock(clock.clone()).regrant_after(Duration::from_secs(1)).build().unwrap();
+    let held = semaphore.try_acquire().unwrap();
+    let mut sleeper = semaphore.acquire();
+    assert!(poll(&mut sleeper).is_pending());
+    let mut others: Vec<_> = (0..5).map(|_| semaphore.acquire()).collect();
+    assert!(others.iter_mut().all(|other| poll(other).is_pending()));
+    drop(held);
+    clock.advance(Duration::from_secs(1));
+    // Each of them looks; only the first of an interval may sweep.
+    assert!(others.iter_mut().all(|other| poll(other).is_pending()));
+    assert!(matches!(poll(&mut sleeper), Poll::Ready(Ok(_))));
+}
+
+#[test]
 fn timeouts_follow_the_clock_and_leave_the_line() {
     let clock = Clock::virtual_();
     let semaphore = Arc::new(Semaphore::builder(1).clock(clock.clone()).build().unwrap());
