@@ -9,10 +9,10 @@ use crate::counter::Counter;
 use crate::error::BuildError;
 use crate::histogram::Histogram;
 use crate::snapshot::Snapshot;
+use ropewalk_prove::sync::atomic::{AtomicU64, Ordering};
 use ropewalk_sync::Clock;
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 

@@ -114,6 +114,8 @@ pub mod hint {
 
 /// Threads.
 pub mod thread {
+    pub use std::thread::panicking;
+
     #[cfg(ropewalk_loom)]
     pub use loom::thread::{JoinHandle, Thread, current, park, spawn, yield_now};
     #[cfg(not(ropewalk_loom))]

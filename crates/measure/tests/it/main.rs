@@ -19,3 +19,21 @@ fn all_handles_are_shared() {
     assert_shared::<Rate>();
     assert_shared::<Ewma>();
 }
+
+#[cfg(feature = "serde")]
+#[test]
+fn values_and_snapshots_serialise() {
+    use ropewalk_measure::{Counter, FloatGauge, Gauge, Histogram};
+    let (counter, gauge, float, histogram) =
+        (Counter::new(), Gauge::new(), FloatGauge::new(), Histogram::new());
+    counter.add(3);
+    gauge.set(-2);
+    float.set(0.5);
+    histogram.record_n(40, 2);
+    let values = serde_json::to_string(&(&counter, &gauge, &float)).unwrap();
+    assert_eq!(values, "[3,-2,0.5]");
+    let seen = serde_json::to_value(&histogram).unwrap();
+    assert_eq!((&seen["count"], &seen["p99"], &seen["sum"]), (&2.into(), &40.into(), &80.0.into()));
+    assert_eq!(seen["buckets"], serde_json::json!([{ "low": 40, "high": 40, "count": 2 }]));
+    assert!(serde_json::to_value(Histogram::new().snapshot()).unwrap()["p50"].is_null());
+}

@@ -181,7 +181,8 @@ fn a_panic_in_a_waker_loses_no_wake_up_behind_it() {
         }
     }
     let queue = WaitQueue::<(), ()>::new();
-    let (first, second) = (queue.lock().join(()), queue.lock().join(()));
+    let first = queue.lock().join(());
+    let second = queue.lock().join(());
     let woken = Arc::new(Woken::default());
     for (ticket, waker) in [(&first, Waker::from(Arc::new(Bomb))), (&second, Waker::from(woken.clone()))] {
         assert_eq!(queue.poll(ticket, &Context::from_waker(&waker)), Polled::Pending);
