@@ -50,7 +50,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let stats = pool.stats();
     println!("{served} of 30 requests served, by threads and tasks in one line");
-    println!("{stats:#?}");
+    println!(
+        "{} connections opened for {} requests, {} of which waited",
+        stats.opened, stats.gets, stats.waits
+    );
+    println!("{} open now ({} idle), limited by {:?}", stats.size, stats.idle, stats.limited_by);
     pool.close_blocking()?;
     Ok(())
 }

@@ -39,13 +39,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
 
     load[600] += 300.0;
-    let mut detector = AnomalyDetector::new(168);
-    for (hour, &value) in load.iter().enumerate() {
-        let seen = detector.observe(value);
+    // Against the same hour of the day before, so that the day itself is no news.
+    let mut detector = AnomalyDetector::builder(168).threshold(0.99).build()?;
+    for hour in 24..load.len() {
+        let seen = detector.observe(load[hour] - load[hour - 24]);
         if seen.anomalous {
             println!(
-                "anomaly   at hour {hour}: {value:.0} where {:.0} was expected, score {:.3}",
-                seen.expected, seen.score
+                "anomaly   at hour {hour}: {:.0} where {:.0} was a day before, score {:.3}",
+                load[hour],
+                load[hour - 24],
+                seen.score
             );
         }
     }
