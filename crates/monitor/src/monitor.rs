@@ -263,9 +263,11 @@ fn of_waits(watch: &str, edges: &[WaitEdge], now: Instant) -> Samples {
     let mut samples = Samples::new()
         .section(Section::Concurrency)
         .gauge("waits", waiters.len())
+        .title(format!("{watch}, waiting"))
         .help("waits for a resource that somebody holds")
         .gauge("waits_oldest_seconds", oldest)
         .unit(Unit::Seconds)
+        .title(format!("{watch}, longest wait"))
         .help("how long the longest of them has lasted");
     samples.list.iter_mut().for_each(|sample| {
         sample.labels = labels.clone();

@@ -91,7 +91,7 @@ pub(super) fn monitor(watched: &Watched<'_>) -> Result<Monitor, BuildError> {
         })
         .collect("nodes", move || {
             let ready = scaler.as_ref().map_or_else(|| picked.stats().up, |scaler| scaler.status().ready);
-            Samples::new().section(Section::Agents).gauge("ready", ready)
+            Samples::new().section(Section::Agents).gauge("nodes ready", ready)
         })
         .collect("database", move || {
             let stats = stored.stats();
@@ -108,7 +108,7 @@ pub(super) fn monitor(watched: &Watched<'_>) -> Result<Monitor, BuildError> {
                 .in_status(Status::Running)
                 .filter(|task| task.started.is_some_and(|started| uptime.saturating_sub(started) > stuck))
                 .count();
-            Samples::new().section(Section::Tasks).gauge("tasks", stuck)
+            Samples::new().section(Section::Tasks).gauge("tasks", stuck).title("stuck")
         })
         .watch_waits("leases", move || {
             waits
