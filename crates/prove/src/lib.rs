@@ -38,130 +38,60 @@
 //!
 //! [loom]: https://docs.rs/loom
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
-mod latch;
-pub use latch::{Latch, LatchGuard};
+mod everywhere;
+#[cfg(ropewalk_loom)]
+mod evidence;
+mod history;
+#[cfg(ropewalk_loom)]
+mod modelled;
+#[cfg(not(ropewalk_loom))]
+mod plain;
+mod witness;
 
-/// `Arc` and the atomics.
-pub mod sync {
-    #[cfg(ropewalk_loom)]
-    pub use loom::sync::Arc;
-    #[cfg(not(ropewalk_loom))]
-    pub use std::sync::Arc;
+#[cfg(ropewalk_loom)]
+pub use modelled::{
+    cell,
+    claims::{
+        Explorer, Holding, NotWaitFree, Replay, holding, lock_free, operation, stall_sweep, wait_free,
+        waits_only_for,
+    },
+    explore::{Holders, Refutation},
+    future, hint,
+    lock::{Latch, LatchGuard},
+    run::model,
+    step::Kind,
+    sync, thread,
+    verdict::{Proof, Verdict},
+};
+#[cfg(not(ropewalk_loom))]
+pub use plain::{
+    cell,
+    claims::{Holders, Holding, holding, lock_free, model, operation, wait_free, waits_only_for},
+    future, hint,
+    lock::{Latch, LatchGuard},
+    sync, thread,
+};
 
-    /// Atomics and fences.
-    pub mod atomic {
-        #[cfg(ropewalk_loom)]
-        pub use loom::sync::atomic::{
-            AtomicBool, AtomicI64, AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize,
-            Ordering, fence,
-        };
-        #[cfg(not(ropewalk_loom))]
-        pub use std::sync::atomic::{
-            AtomicBool, AtomicI64, AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize,
-            Ordering, fence,
-        };
-    }
-}
+pub use everywhere::{Cancel, Panics, cancel_everywhere, panic_everywhere};
+pub use history::{History, Sequential, linearizable};
+pub use witness::Witness;
 
-/// Interior mutability whose accesses a model can check for data races.
-pub mod cell {
-    #[cfg(ropewalk_loom)]
-    pub use loom::cell::UnsafeCell;
+/// Thread-locals: [`std::thread_local!`] in a normal build; in a model each of its threads has its own.
+#[cfg(not(ropewalk_loom))]
+pub use std::thread_local;
 
-    /// `std`'s `UnsafeCell` with loom's closure access.
-    #[cfg(not(ropewalk_loom))]
-    #[derive(Debug, Default)]
-    #[repr(transparent)]
-    pub struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
-
-    #[cfg(not(ropewalk_loom))]
-    impl<T> UnsafeCell<T> {
-        /// Wraps `value`.
-        #[inline]
-        pub const fn new(value: T) -> Self {
-            Self(std::cell::UnsafeCell::new(value))
-        }
-
-        /// Calls `f` with a pointer for reading; dereferencing it is the caller's proof to make.
-        #[inline]
-        pub fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
-            f(self.0.get())
-        }
-
-        /// Calls `f` with a pointer for writing; dereferencing it is the caller's proof to make.
-        #[inline]
-        pub fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
-            f(self.0.get())
-        }
-
-        /// Takes the value out.
-        #[inline]
-        pub fn into_inner(self) -> T {
-            self.0.into_inner()
-        }
-    }
-}
-
-/// Hints to the processor.
-pub mod hint {
-    #[cfg(ropewalk_loom)]
-    pub use loom::hint::spin_loop;
-    #[cfg(not(ropewalk_loom))]
-    pub use std::hint::spin_loop;
-}
-
-/// Threads.
-pub mod thread {
-    pub use std::thread::panicking;
-
-    #[cfg(ropewalk_loom)]
-    pub use loom::thread::{JoinHandle, Thread, current, park, spawn, yield_now};
-    #[cfg(not(ropewalk_loom))]
-    pub use std::thread::{JoinHandle, Thread, current, park, spawn, yield_now};
-}
-
-/// Running futures.
-pub mod future {
-    /// Drives `future` to its end on this thread.
-    #[cfg(ropewalk_loom)]
-    pub fn block_on<F: Future>(future: F) -> F::Output {
-        loom::future::block_on(future)
-    }
-
-    /// Drives `future` to its end on this thread, which parks between polls.
-    #[cfg(not(ropewalk_loom))]
-    pub fn block_on<F: Future>(future: F) -> F::Output {
-        use std::task::{Context, Poll, Wake, Waker};
-
-        struct Unpark(std::thread::Thread);
-        impl Wake for Unpark {
-            fn wake(self: std::sync::Arc<Self>) {
-                self.0.unpark();
-            }
-        }
-        let waker = Waker::from(std::sync::Arc::new(Unpark(std::thread::current())));
-        let mut future = std::pin::pin!(future);
-        loop {
-            if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
-                return output;
-            }
-            std::thread::park();
-        }
-    }
-}
-
-/// Explores every execution of `f` in a model build; runs it once in a normal build.
-///
-/// # Panics
-///
-/// When an assertion in `f` fails in some execution, or the model deadlocks, races or leaks.
-pub fn model(f: impl Fn() + Send + Sync + 'static) {
-    #[cfg(ropewalk_loom)]
-    loom::model(f);
-    #[cfg(not(ropewalk_loom))]
-    f();
+/// Thread-locals: [`std::thread_local!`] in a normal build; in a model each of its threads has its own.
+#[cfg(ropewalk_loom)]
+#[macro_export]
+macro_rules! thread_local {
+    ($($(#[$meta:meta])* $vis:vis static $name:ident: $type:ty = const $init:block $(;)?)*) => {
+        $($(#[$meta])* $vis static $name: $crate::thread::LocalKey<$type> = $crate::thread::LocalKey::new(|| $init);)*
+    };
+    ($($(#[$meta:meta])* $vis:vis static $name:ident: $type:ty = $init:expr);* $(;)?) => {
+        $($(#[$meta])* $vis static $name: $crate::thread::LocalKey<$type> = $crate::thread::LocalKey::new(|| $init);)*
+    };
 }
 
 #[cfg(doctest)]

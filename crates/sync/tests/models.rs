@@ -2,6 +2,7 @@
 #![cfg(ropewalk_loom)]
 
 use ropewalk_prove::{
+    Witness,
     future::block_on,
     model,
     sync::Arc,
@@ -66,15 +67,15 @@ fn permits_acquire_vs_acquire() {
 fn permits_acquire_vs_give_publishes_what_the_holder_wrote() {
     model(|| {
         let permits = Arc::new(Permits::new(0));
-        let data = Arc::new(ropewalk_prove::cell::UnsafeCell::new(0));
+        let data = Arc::new(Witness::new());
         let (p, d) = (permits.clone(), data.clone());
         let t = thread::spawn(move || {
             // Loom itself checks that this write and the read below do not race.
-            d.with_mut(|_| ());
+            d.write();
             p.give(1);
         });
         assert!(acquire(&permits, 1));
-        data.with(|_| ());
+        data.read();
         t.join().unwrap();
     });
 }
@@ -83,14 +84,14 @@ fn permits_acquire_vs_give_publishes_what_the_holder_wrote() {
 fn permits_try_take_vs_give_publishes_what_the_holder_wrote() {
     model(|| {
         let permits = Arc::new(Permits::new(0));
-        let data = Arc::new(ropewalk_prove::cell::UnsafeCell::new(0));
+        let data = Arc::new(Witness::new());
         let (p, d) = (permits.clone(), data.clone());
         let t = thread::spawn(move || {
-            d.with_mut(|_| ());
+            d.write();
             p.give(1);
         });
         if permits.try_take(1).is_ok() {
-            data.with(|_| ());
+            data.read();
         }
         t.join().unwrap();
     });

@@ -1,13 +1,9 @@
 //! A lock for short, bounded sections of a modelled core.
 
-#[cfg(ropewalk_loom)]
-use loom::sync as imp;
-#[cfg(not(ropewalk_loom))]
-use std::sync as imp;
 use std::{
     fmt,
     ops::{Deref, DerefMut},
-    sync::PoisonError,
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 /// A mutual-exclusion lock without poisoning, for sections that run no user code, make no system
@@ -16,22 +12,15 @@ use std::{
 /// Waiters park. A panic inside the section releases the latch and leaves the value as it is, so
 /// a section must keep the value consistent at each point where it could panic.
 #[derive(Default)]
-pub struct Latch<T>(imp::Mutex<T>);
+pub struct Latch<T>(Mutex<T>);
 
 /// Access to a latched value; the latch opens when this drops.
-pub struct LatchGuard<'a, T>(imp::MutexGuard<'a, T>);
+pub struct LatchGuard<'a, T>(MutexGuard<'a, T>);
 
 impl<T> Latch<T> {
     /// Wraps `value`.
-    #[cfg(not(ropewalk_loom))]
     pub const fn new(value: T) -> Self {
-        Self(imp::Mutex::new(value))
-    }
-
-    /// Wraps `value`.
-    #[cfg(ropewalk_loom)]
-    pub fn new(value: T) -> Self {
-        Self(imp::Mutex::new(value))
+        Self(Mutex::new(value))
     }
 
     /// Closes the latch, waiting while another thread has it.
@@ -41,7 +30,6 @@ impl<T> Latch<T> {
     }
 
     /// The value, through exclusive access to the latch.
-    #[cfg(not(ropewalk_loom))]
     pub fn get_mut(&mut self) -> &mut T {
         self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
