@@ -73,3 +73,6 @@ fn budget_exchange_vs_set_capacity() {
         assert_eq!(over, shard.1.is_over(), "nobody takes beyond the new bound any more");
     });
 }
+
+#[path = "models/progress.rs"]
+mod progress;

@@ -108,3 +108,6 @@ fn progress_claim_vs_claim() {
         assert_eq!(join.ran.load(Ordering::Relaxed), 1);
     });
 }
+
+#[path = "models/progress.rs"]
+mod progress;

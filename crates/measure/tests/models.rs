@@ -147,3 +147,6 @@ fn histogram_snapshot_vs_record() {
         assert_eq!((cells.count(), cells.read().sum), (2, 10));
     });
 }
+
+#[path = "models/progress.rs"]
+mod progress;

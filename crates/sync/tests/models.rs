@@ -238,3 +238,10 @@ fn oneshot_drop_of_the_sender_vs_recv() {
         t.join().unwrap();
     });
 }
+
+#[path = "models/cancelled.rs"]
+mod cancelled;
+#[path = "models/events.rs"]
+mod events;
+#[path = "models/progress.rs"]
+mod progress;
