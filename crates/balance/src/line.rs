@@ -9,7 +9,13 @@
 use crate::{Need, PickError, inner::Inner, roster::Entry};
 use ropewalk_prove::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 use ropewalk_sync::{Cancelled, Polled, Ticket, WaitQueue};
-use std::{sync::Arc, task::Context};
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::Arc,
+    task::Context,
+    thread::panicking,
+};
 
 /// What a waiter is handed: a slot counted in, or the reason why none will come.
 pub(crate) type Grant = Result<Slot, PickError>;
@@ -51,6 +57,26 @@ impl Line {
     }
 }
 
+/// Does several things of which each may wake others. A waker is user code: if one panics, the panic goes
+/// on when all is done, so that no slot is lost on the way.
+#[derive(Default)]
+pub(crate) struct Later(Option<Box<dyn Any + Send>>);
+
+impl Later {
+    pub(crate) fn run(&mut self, step: impl FnOnce()) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(step)) {
+            self.0.get_or_insert(panic);
+        }
+    }
+
+    pub(crate) fn go_on(self) {
+        // A second panic while unwinding would abort.
+        if let Some(panic) = self.0.filter(|_| !panicking()) {
+            resume_unwind(panic);
+        }
+    }
+}
+
 impl PartialEq for Slot {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.entry, &other.entry) && self.trial == other.trial
@@ -70,7 +96,7 @@ impl Inner {
 
     /// Gives every waiter what there is for it, in order.
     pub(crate) fn serve(&self) {
-        fence(Ordering::SeqCst); // pairs with the fence in `give_back`
+        fence(Ordering::SeqCst); // pairs with the fences in `give_back`
         if self.line.len() == 0 {
             return;
         }
@@ -102,11 +128,17 @@ impl Inner {
     /// A request is over: its slot goes to the first in line who can use it, or is free.
     pub(crate) fn give_back(&self, entry: &Arc<Entry>) {
         let shared = &entry.shared;
-        if self.line.len() > 0 && shared.is_up() && shared.is_within_limit() {
+        if self.line.len() > 0 {
             let mut queue = self.line.queue.lock();
-            let handed = queue.grant_first(|(), need| {
-                need.is_met_by(&entry.node).then(|| Ok(Slot { entry: entry.clone(), trial: false }))
-            });
+            // Pairs with the fence in `serve`, which a drain calls when it has shut its node: either it finds
+            // somebody in line and waits for this section, or its node is seen to be shut here. So nobody who
+            // joins after a drain has returned is handed its node.
+            fence(Ordering::SeqCst);
+            let handed = shared.is_up()
+                && shared.is_within_limit()
+                && queue.grant_first(|(), need| {
+                    need.is_met_by(&entry.node).then(|| Ok(Slot { entry: entry.clone(), trial: false }))
+                });
             self.line.waiting.store(queue.len(), Ordering::Relaxed);
             drop(queue);
             if handed {
@@ -140,9 +172,11 @@ impl Inner {
         let ours = || self.line.patrolled.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed);
         if due && ours().is_ok() {
             let revoked = self.line.queue.lock().revoke_stale();
+            let mut later = Later::default();
             for (_, grant) in revoked {
-                self.pass_on(grant);
+                later.run(|| self.pass_on(grant));
             }
+            later.go_on();
         }
         self.serve();
     }

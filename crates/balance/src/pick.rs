@@ -1,6 +1,11 @@
 //! A request on its node.
 
-use crate::{Need, Node, NodeId, Outcome, PickError, inner::Inner, line::Place, roster::Entry};
+use crate::{
+    Need, Node, NodeId, Outcome, PickError,
+    inner::Inner,
+    line::{Later, Place},
+    roster::Entry,
+};
 use ropewalk_prove::sync::atomic::Ordering;
 use ropewalk_sync::{Polled, Sleep};
 use std::{
@@ -59,8 +64,10 @@ impl Pick {
 
 impl Drop for Pick {
     fn drop(&mut self) {
-        self.inner.settle(&self.entry, self.started, self.trial, self.outcome);
-        self.inner.give_back(&self.entry);
+        let mut later = Later::default();
+        later.run(|| self.inner.settle(&self.entry, self.started, self.trial, self.outcome));
+        later.run(|| self.inner.give_back(&self.entry));
+        later.go_on();
     }
 }
 

@@ -155,7 +155,7 @@ impl<T: Send + 'static, R: Send + 'static, E: Send + 'static> Batcher<T, R, E> {
     ///
     /// It stays closed, and what is queued is still answered while the batcher lives.
     pub async fn close(&self) {
-        self.shared.room.close();
+        self.shared.shut_the_door();
         // As in `flush`.
         let _done = self.shared.flush(true).await;
     }

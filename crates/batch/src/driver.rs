@@ -161,18 +161,24 @@ impl<T: Send + 'static, R: Send + 'static, E: Send + 'static> Shared<T, R, E> {
 
     /// Ends all: queued items go back to their submitters, drivers end.
     pub(crate) fn stop(&self) {
-        self.room.close();
+        self.shut_the_door();
         let mut state = self.state.lock();
         state.closed = true;
         state.stopped = true;
         let entries = state.queue.drain();
         drop(state);
         for Entry { item, answer, .. } in entries {
-            let _gone = answer.send(Err(SubmitError::Closed(item)));
+            // The submitter's waker is user code, and so is the drop of the item if nobody is there.
+            let _gone = caught(move || drop(answer.send(Err(SubmitError::Closed(item)))));
         }
         let workers = std::mem::take(&mut *self.workers.lock());
         workers.iter().for_each(Background::stop);
         drop(workers);
+    }
+
+    /// Sends those away who wait for room; their wakers are user code.
+    pub(crate) fn shut_the_door(&self) {
+        let _told = caught(|| self.room.close());
     }
 
     pub(crate) fn stats(&self) -> BatchStats {
@@ -249,8 +255,8 @@ impl<T: Send + 'static, R: Send + 'static, E: Send + 'static> Shared<T, R, E> {
             items.push(entry.item);
             answers.push(entry.answer);
             running.epochs.push(entry.epoch);
-            // The place in the queue is free; a submitter at the door takes it.
-            drop(entry.room);
+            // The place in the queue is free; a submitter at the door takes it. Its waker is user code.
+            let _told = caught(move || drop(entry.room));
         }
         let outcome = self.call(items).await;
         // Before the answers, so that who has one no longer sees its batch in flight.
@@ -400,7 +406,8 @@ impl<T, R, E> Drop for Running<T, R, E> {
 
 fn finish(done: Vec<Sender<()>>) {
     for sender in done {
-        let _gone = sender.send(());
+        // Who waits for a flush has a waker, which is user code.
+        let _gone = caught(move || sender.send(()));
     }
 }
 

@@ -7,7 +7,7 @@
 use crate::{
     error::ConnectError,
     manager::Managed,
-    shared::{LockedLane, Shared},
+    shared::{LockedLane, Refusal, Shared, drop_quietly, open},
     state::{CHECKING, Phase, Todo},
     stats::CloseCause,
     waits::Held,
@@ -38,7 +38,8 @@ impl<M: Managed> Shared<M> {
         let mut leaks = Vec::new();
         let mut q = self.lanes[lane].lock();
         q.alarm = None;
-        self.take_back_unpolled(&mut q, now, &mut todo);
+        // What may hold an error of the user's is dropped outside the latch.
+        let refusals = self.take_back_unpolled(&mut q, now, &mut todo);
         let old_errors = self.give_up_stuck(&mut q, now, &mut todo);
         if !q.closed {
             self.reap(&mut q, now, &mut todo);
@@ -50,8 +51,9 @@ impl<M: Managed> Shared<M> {
         self.set_alarms(&mut q, now, &mut todo);
         let alarm = q.alarm;
         let closed = q.closed;
-        drop(q);
-        drop(old_errors);
+        // A waker that panics must not end the keeper; the panic hook has reported it.
+        let _woken = open::<M>(q);
+        drop_quietly((refusals, old_errors));
         // This is the keeper: it need not be rung.
         todo.ring = false;
         self.run(lane, todo);
@@ -69,15 +71,24 @@ impl<M: Managed> Shared<M> {
 
     /// Grants that lay unpolled go to the next in line. Steps that take long no longer count as
     /// connections about to come.
-    fn take_back_unpolled(&self, q: &mut LockedLane<'_, M>, now: Instant, todo: &mut Todo<M::Conn>) {
+    fn take_back_unpolled(
+        &self,
+        q: &mut LockedLane<'_, M>,
+        now: Instant,
+        todo: &mut Todo<M::Conn>,
+    ) -> Vec<Refusal<M::Error>> {
+        let mut refusals = Vec::new();
         if q.patrol_at.is_none_or(|at| now < at) {
-            return;
+            return refusals;
         }
         for (_, grant) in q.revoke_stale() {
-            // A refusal that was taken back is told again when its waiter returns.
-            if let Ok(entry) = grant {
-                q.tally.regrants += 1;
-                self.hand_over(q, entry, now, todo);
+            match grant {
+                Ok(entry) => {
+                    q.tally.regrants += 1;
+                    self.hand_over(q, entry, now, todo);
+                }
+                // Told again when its waiter returns.
+                Err(refusal) => refusals.push(refusal),
             }
         }
         q.patrols = q.patrols.saturating_sub(1);
@@ -88,6 +99,7 @@ impl<M: Managed> Shared<M> {
             let missing = q.wanted(q.len(), trusted, now);
             q.open(missing, self.bounds(), now, todo);
         }
+        refusals
     }
 
     /// Frees the slots of blocking steps that outlived their bound, as long as not too many threads

@@ -36,8 +36,9 @@ pub(crate) struct Handle<M: Managed> {
 
 impl<M: Managed> Drop for Handle<M> {
     fn drop(&mut self) {
-        self.shared.begin_close();
+        let woken = self.shared.begin_close();
         self.shared.exec.workers.stop();
+        woken.go_on();
     }
 }
 
@@ -306,7 +307,7 @@ impl<M: Managed> Pool<M> {
     /// See [`close`](Self::close).
     pub async fn close_timeout(&self, timeout: Duration) -> Result<(), CloseError> {
         let shared = &self.handle.shared;
-        shared.begin_close();
+        shared.begin_close().go_on();
         shared.exec.clock.timeout(timeout, shared.drained.wait()).await.map_err(|_elapsed| {
             let stats = shared.stats(None);
             CloseError { in_use: stats.in_use, busy: stats.size - stats.in_use, waited: timeout }

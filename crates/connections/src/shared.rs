@@ -1,7 +1,9 @@
 //! The pool's core: what happens to a connection between callers and drivers.
 //!
 //! Every section locks one lane, changes slots and line together, collects what is left to do in a
-//! [`Todo`], opens the latch, and only then starts steps, runs user code or wakes the keeper.
+//! [`Todo`], opens the latch, and only then starts steps, runs user code or wakes the keeper. Opening
+//! the latch wakes waiters, and wakers are user code: a section that grants opens it by [`open`], so that
+//! a panic of one of them goes on when all else is done.
 
 use crate::{
     builder::{Config, OnConnectFailure},
@@ -17,8 +19,10 @@ use crate::{
 use ropewalk_measure::Histogram;
 use ropewalk_sync::{Event, Locked, Signal, Ticket, WaitQueue};
 use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::Arc,
+    thread::panicking,
     time::{Duration, Instant},
 };
 
@@ -27,6 +31,28 @@ pub(crate) type Grant<M> = Result<Entry<<M as Managed>::Conn>, Refusal<<M as Man
 pub(crate) type LaneState<M> = State<<M as Managed>::Conn, <M as Managed>::Error>;
 pub(crate) type Lane<M> = WaitQueue<Party, Grant<M>, LaneState<M>>;
 pub(crate) type LockedLane<'a, M> = Locked<'a, Party, Grant<M>, LaneState<M>>;
+
+/// A panic of a waiter's waker, if there was one.
+#[must_use = "it goes on when all else is done"]
+pub(crate) struct Woken(Option<Box<dyn Any + Send>>);
+
+/// Opens the latch, which wakes whoever was granted something.
+pub(crate) fn open<M: Managed>(q: LockedLane<'_, M>) -> Woken {
+    Woken(catch_unwind(AssertUnwindSafe(move || drop(q))).err())
+}
+
+impl Woken {
+    pub(crate) fn go_on(self) {
+        // A second panic while unwinding would abort.
+        if let Some(panic) = self.0.filter(|_| !panicking()) {
+            resume_unwind(panic);
+        }
+    }
+
+    fn or(self, other: Self) -> Self {
+        Self(self.0.or(other.0))
+    }
+}
 
 /// Why a waiter is sent away.
 pub(crate) enum Refusal<E> {
@@ -171,11 +197,12 @@ impl<M: Managed> Shared<M> {
             None if dirty && !q.closed => q.start(entry, Phase::Resetting, self.bounds(), now, &mut todo),
             None => self.hand_over(&mut q, entry, now, &mut todo),
         }
-        drop(q);
+        let woken = open::<M>(q);
         self.run(lane, todo);
         if let Some(held) = held {
             self.holds.record_duration(held);
         }
+        woken.go_on();
     }
 
     /// Forgets a connection that a caller keeps for good.
@@ -255,8 +282,9 @@ impl<M: Managed> Shared<M> {
         let mut todo = Todo::default();
         let mut q = self.lanes[lane].lock();
         self.hand_over(&mut q, entry, now, &mut todo);
-        drop(q);
+        let woken = open::<M>(q);
         self.run(lane, todo);
+        woken.go_on();
     }
 
     /// Makes the keeper look at the line from time to time while anybody stands in it or has been
@@ -301,8 +329,9 @@ impl<M: Managed> Shared<M> {
         }
         self.restock(&mut q, now, &mut todo);
         self.patrol(&mut q, now, &mut todo);
-        drop(q);
+        let woken = open::<M>(q);
         self.run(lane, todo);
+        woken.go_on();
     }
 
     /// Says why a waiter got nothing in time.
@@ -361,6 +390,8 @@ impl<M: Managed> Shared<M> {
             // Its bound passed long ago and its slot is another's.
             self.unstick(&mut q);
             drop(q);
+            // Another stuck step may be given up now.
+            self.keeper.notify();
             if let Ok(conn) = result {
                 self.dispose(conn);
             }
@@ -386,12 +417,13 @@ impl<M: Managed> Shared<M> {
         };
         self.restock(&mut q, now, &mut todo);
         let closed = q.closed;
-        drop(q);
-        drop(old_error);
+        let woken = open::<M>(q);
+        drop_quietly(old_error);
         self.run(lane, todo);
         if closed {
             self.look_whether_drained();
         }
+        woken.go_on();
     }
 
     /// Notes a failed attempt; gives the error noted before, to be dropped outside the latch.
@@ -430,6 +462,8 @@ impl<M: Managed> Shared<M> {
             None => {
                 self.unstick(&mut q);
                 drop(q);
+                // Another stuck step may be given up now.
+                self.keeper.notify();
                 self.dispose(conn);
                 return;
             }
@@ -457,9 +491,10 @@ impl<M: Managed> Shared<M> {
                 q.close(entry, cause, self.bounds(), now, &mut todo);
             }
         }
-        drop(q);
-        drop(verdict);
+        let woken = open::<M>(q);
+        drop_quietly(verdict);
         self.run(lane, todo);
+        woken.go_on();
     }
 
     /// A step has ended its connection, or was lost with it.
@@ -470,6 +505,8 @@ impl<M: Managed> Shared<M> {
         let old_error = match q.release(slot) {
             None => {
                 self.unstick(&mut q);
+                // Another stuck step may be given up now.
+                todo.ring = true;
                 None
             }
             Some(Phase::Opening) => self.failed(&mut q, ConnectError::Lost, now, &mut todo),
@@ -485,24 +522,24 @@ impl<M: Managed> Shared<M> {
         };
         self.restock(&mut q, now, &mut todo);
         let closed = q.closed;
-        drop(q);
-        drop(old_error);
+        let woken = open::<M>(q);
+        drop_quietly(old_error);
         self.run(lane, todo);
         if closed {
             self.look_whether_drained();
         }
+        woken.go_on();
     }
 
     /// A step that outlived its bound has come to its end: its thread is back, its slot is another's.
     fn unstick(&self, q: &mut LockedLane<'_, M>) {
         q.stuck = q.stuck.saturating_sub(1);
         self.exec.workers.found_one();
-        // Another stuck step may be given up now.
-        self.keeper.notify();
     }
 
     /// Stops handing out, sends waiters away and closes what lies idle.
-    pub(crate) fn begin_close(self: &Arc<Self>) {
+    pub(crate) fn begin_close(self: &Arc<Self>) -> Woken {
+        let mut woken = Woken(None);
         for lane in 0..self.lanes.len() {
             let now = self.now();
             let mut todo = Todo::default();
@@ -514,10 +551,11 @@ impl<M: Managed> Shared<M> {
                     q.close(entry, CloseCause::PoolClosed, self.bounds(), now, &mut todo);
                 }
             }
-            drop(q);
+            woken = woken.or(open::<M>(q));
             self.run(lane, todo);
         }
         self.look_whether_drained();
+        woken
     }
 
     pub(crate) fn look_whether_drained(&self) {
@@ -526,10 +564,16 @@ impl<M: Managed> Shared<M> {
             q.closed && q.size() == 0
         });
         if empty {
-            self.drained.set();
+            // The workers first: who waits for the end is user code.
             self.exec.workers.stop();
+            self.drained.set();
         }
     }
+}
+
+/// Drops what may hold an error of the user's, whose drop may panic (the panic hook has reported it).
+pub(crate) fn drop_quietly<T>(value: T) {
+    let _ = catch_unwind(AssertUnwindSafe(move || drop(value)));
 }
 
 /// A step under way; dropped unfinished, it was lost.

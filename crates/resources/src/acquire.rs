@@ -42,7 +42,8 @@ impl Acquire {
         let pool = &self.pool;
         let entered = pool.step(|state, now, wakes| {
             let (items, priority) = pool.resolve(state, asked, now)?;
-            state.enter(&self.owner, items, priority, now, wakes)
+            let entered = state.enter(&self.owner, items, priority, now, wakes)?;
+            Ok(entered.map(|lease| Lease::new(pool.clone(), self.owner.clone(), lease)))
         });
         match entered {
             Ok(Entered::Waits(ticket)) => {
@@ -51,7 +52,7 @@ impl Acquire {
             }
             Ok(Entered::Lease(lease)) => {
                 self.asked = None;
-                Poll::Ready(Ok(Lease::new(self.pool.clone(), self.owner.clone(), lease)))
+                Poll::Ready(Ok(lease))
             }
             Err(error) => {
                 self.asked = None;
@@ -81,14 +82,17 @@ impl Future for Acquire {
         loop {
             // Cloned and dropped outside of the latch: wakers are user code.
             let mut waker = Some(cx.waker().clone());
-            let polled =
-                this.pool.step(|state, now, wakes| (state.poll(ticket, &mut waker, now, wakes), now));
+            let (pool, owner) = (&this.pool, &this.owner);
+            let polled = pool.step(|state, now, wakes| {
+                let polled = state.poll(ticket, &mut waker, now, wakes);
+                (polled.map(|lease| Lease::new(pool.clone(), owner.clone(), lease)), now)
+            });
             drop(waker);
             match polled {
                 (Polled::Ready(lease, since), now) => {
                     (this.ticket, this.asked, this.patrol) = (None, None, None);
                     this.pool.totals.wait.record_duration(now.saturating_duration_since(since));
-                    return Poll::Ready(Ok(Lease::new(this.pool.clone(), this.owner.clone(), lease)));
+                    return Poll::Ready(Ok(lease));
                 }
                 (Polled::Refused(error), _) => {
                     (this.ticket, this.asked, this.patrol) = (None, None, None);

@@ -245,7 +245,8 @@ impl Inner {
         }
     }
 
-    /// One step of the protocol; wake-ups are fired after it.
+    /// One step of the protocol; wake-ups are fired after it. If one of them panics, what the step returned
+    /// is dropped, so a step that takes something returns it as the [`Lease`] that gives it back.
     pub(crate) fn step<R>(&self, step: impl FnOnce(&mut State, Instant, &mut Wakes) -> R) -> R {
         let now = self.clock.now();
         let mut wakes = Wakes::default();
@@ -279,11 +280,11 @@ impl Inner {
     }
 
     fn try_acquire(self: &Arc<Self>, owner: Owner, asked: &Asked) -> Result<Lease, Refusal> {
-        let lease = self.step(|state, now, wakes| {
+        self.step(|state, now, wakes| {
             let (items, _) = self.resolve(state, asked, now).map_err(Err)?;
-            state.try_enter(&owner, &items, now, wakes)
-        });
-        Ok(Lease::new(self.clone(), owner, lease?))
+            let lease = state.try_enter(&owner, &items, now, wakes)?;
+            Ok(Lease::new(self.clone(), owner, lease))
+        })
     }
 
     pub(crate) fn release(&self, lease: LeaseId) {

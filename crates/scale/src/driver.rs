@@ -214,7 +214,8 @@ impl Shared {
 
     fn end_turn(&self) {
         let over = std::mem::take(&mut *self.turn.lock());
-        over.set();
+        // Wakers are user code; one that panics must not end the driver.
+        let _told = caught(|| over.set());
     }
 
     /// Whether everything is as wanted and nothing waits to be decided.
@@ -244,7 +245,7 @@ impl Drop for End {
         let slots = std::mem::take(&mut state.fleet.slots);
         state.fleet.left.extend(slots.into_values().filter_map(|slot| slot.node));
         drop(state);
-        self.0.ended.set();
+        let _told = caught(|| self.0.ended.set());
         self.0.end_turn();
     }
 }

@@ -70,7 +70,8 @@ pub(crate) async fn watch(inner: Weak<Inner>, probe: Probe) {
         for (entry, answer) in finished {
             let Some(streak) = known.get_mut(&entry.id) else { continue };
             if let Some(well) = streak.count(&probe, answer.is_ok()) {
-                inner.probed(&entry, well);
+                // It may serve the line, and a waker of who stands there is user code.
+                let _woken = catch_unwind(AssertUnwindSafe(|| inner.probed(&entry, well)));
             }
             if let Some(next) = clock.deadline(probe.interval) {
                 due.insert((next, entry.id));

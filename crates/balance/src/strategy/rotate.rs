@@ -7,8 +7,8 @@ use ropewalk_prove::sync::atomic::Ordering;
 
 /// One after the other, whatever their weights.
 ///
-/// While nodes stay as they are, each of `n` gets every `n`th request of its need, exactly. Picks move
-/// one word by compare-and-swap, so they are lock-free.
+/// While nodes stay as they are, each of `n` gets every `n`th request of its need, exactly. A pick takes no
+/// lock: it moves one word by compare-and-swap, and looks again when another pick moved it meanwhile.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RoundRobin {}
 

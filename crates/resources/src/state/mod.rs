@@ -26,8 +26,10 @@ use crate::{AcquireError, Mode, Owner, Request, request::Item};
 use slab::Slab;
 use std::{
     collections::{HashMap, VecDeque},
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::Arc,
     task::Waker,
+    thread::panicking,
     time::{Duration, Instant},
 };
 
@@ -40,8 +42,19 @@ impl Wakes {
         self.0.extend(waker);
     }
 
+    /// Wakes all. A waker is user code: one that panics must not take the wake-ups behind it along, so its
+    /// panic goes on when all are done.
     pub(crate) fn fire(self) {
-        self.0.into_iter().for_each(Waker::wake);
+        let mut panic = None;
+        for waker in self.0 {
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+                panic.get_or_insert(payload);
+            }
+        }
+        // A second panic while unwinding would abort.
+        if let Some(payload) = panic.filter(|_| !panicking()) {
+            resume_unwind(payload);
+        }
     }
 }
 
@@ -123,17 +136,36 @@ pub(crate) struct LeaseId {
 }
 
 /// What a request met.
-pub(crate) enum Entered {
-    Lease(LeaseId),
+pub(crate) enum Entered<L = LeaseId> {
+    Lease(L),
     /// It waits under this ticket.
     Waits(u64),
 }
 
 /// What a poll met.
-pub(crate) enum Polled {
-    Ready(LeaseId, Instant),
+pub(crate) enum Polled<L = LeaseId> {
+    Ready(L, Instant),
     Refused(AcquireError),
     Pending,
+}
+
+impl Entered {
+    pub(crate) fn map<L>(self, make: impl FnOnce(LeaseId) -> L) -> Entered<L> {
+        match self {
+            Self::Lease(lease) => Entered::Lease(make(lease)),
+            Self::Waits(ticket) => Entered::Waits(ticket),
+        }
+    }
+}
+
+impl Polled {
+    pub(crate) fn map<L>(self, make: impl FnOnce(LeaseId) -> L) -> Polled<L> {
+        match self {
+            Self::Ready(lease, since) => Polled::Ready(make(lease), since),
+            Self::Refused(error) => Polled::Refused(error),
+            Self::Pending => Polled::Pending,
+        }
+    }
 }
 
 impl State {
