@@ -2,7 +2,7 @@
 
 use crate::specimens::{Livelock, SeqLock, SpinLock, TicketLock};
 use ropewalk_prove::{
-    Explorer, Holders, Latch, holding, model, stall_sweep,
+    Explorer, Holders, Latch, Witness, holding, model, stall_sweep,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering::Relaxed},
@@ -51,11 +51,12 @@ fn control_the_sweep_sees_a_spin_lock() {
 }
 
 fn ticket_client() {
-    let lock = Arc::new(TicketLock::new());
+    let lock = Arc::new((TicketLock::new(), Witness::new()));
     two(move || {
-        lock.lock();
+        lock.0.lock();
         let _mine = holding();
-        lock.unlock();
+        lock.1.write();
+        lock.0.unlock();
     });
 }
 
@@ -96,9 +97,11 @@ fn seqlock_client(read: impl Fn(&SeqLock) + Send + Sync + 'static) -> impl Fn() 
     let read = std::sync::Arc::new(read);
     move || {
         let lock = Arc::new(SeqLock::new());
-        let (writer, read) = (lock.clone(), read.clone());
-        let t = thread::spawn(move || writer.write(7));
-        read(&lock);
+        let (reader, read) = (lock.clone(), read.clone());
+        // The reader is the thread that is started, not the writer: loom looks for races with the last access of a
+        // place only, and the writer's own load of the sequence hides the loads of a reader that came before it.
+        let t = thread::spawn(move || read(&reader));
+        lock.write(7);
         t.join().unwrap();
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::specimens::{Countdown, Dekker};
 use ropewalk_prove::{
-    Explorer, lock_free, model, operation,
+    Explorer, Witness, lock_free, model, operation,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering::Relaxed},
@@ -28,23 +28,24 @@ fn beside<T: Send + Sync + 'static>(
 }
 
 fn countdown_client() {
-    let countdown = Arc::new(Countdown::new(3));
-    let threads: Vec<_> = (0..2)
-        .map(|_| {
-            let countdown = countdown.clone();
-            thread::spawn(move || finish(&countdown))
+    let shared = Arc::new((Countdown::new(3), [Witness::new(), Witness::new(), Witness::new()]));
+    let threads: Vec<_> = (1..3)
+        .map(|me| {
+            let shared = shared.clone();
+            thread::spawn(move || finish(&shared, me))
         })
         .collect();
-    let mut last = usize::from(finish(&countdown));
+    let mut last = usize::from(finish(&shared, 0));
     last += threads.into_iter().map(|t| usize::from(t.join().unwrap())).sum::<usize>();
     assert_eq!(last, 1, "one is the last");
 }
 
-fn finish(countdown: &Countdown) -> bool {
-    let last = countdown.done();
+/// Each writes what is its own; the last reads what all wrote.
+fn finish(shared: &(Countdown, [Witness; 3]), me: usize) -> bool {
+    shared.1[me].write();
+    let last = shared.0.done();
     if last {
-        // SAFETY: the last alone is here.
-        countdown.seen.with_mut(|seen| unsafe { *seen += 1 });
+        shared.1.iter().for_each(Witness::read);
     }
     last
 }

@@ -41,6 +41,50 @@ fn push_vs_pop() {
 }
 
 #[test]
+fn queue_pop_vs_push_sees_the_value() {
+    model(|| {
+        let queue = Arc::new(Queue::new(1));
+        let theirs = queue.clone();
+        let t = thread::spawn(move || theirs.pop());
+        queue.push(7);
+        assert!(matches!(t.join().unwrap(), None | Some(7)), "a value that was not pushed");
+    });
+}
+
+/// One links, one helps, one pushes behind both and must find its own value or an older one.
+#[test]
+fn queue_push_vs_push_vs_push_and_pop() {
+    model(|| {
+        let queue = Arc::new(Queue::new(3));
+        let threads: Vec<_> = (1..3)
+            .map(|value| {
+                let queue = queue.clone();
+                thread::spawn(move || queue.push(value))
+            })
+            .collect();
+        queue.push(3);
+        assert!(queue.pop().is_some(), "empty after the own push");
+        threads.into_iter().for_each(|t| t.join().unwrap());
+    });
+}
+
+/// The one who helps is a pop.
+#[test]
+fn queue_push_vs_pop_vs_push_and_pop() {
+    model(|| {
+        let queue = Arc::new(Queue::new(2));
+        let (pusher, popper) = (queue.clone(), queue.clone());
+        let pusher = thread::spawn(move || pusher.push(1));
+        let popper = thread::spawn(move || popper.pop());
+        queue.push(2);
+        let mine = queue.pop();
+        pusher.join().unwrap();
+        let theirs = popper.join().unwrap();
+        assert!(theirs == Some(2) || mine.is_some(), "empty after the own push");
+    });
+}
+
+#[test]
 fn queue_push_vs_pop() {
     model(push_vs_pop);
 }

@@ -112,10 +112,13 @@ impl SeqLock {
     pub(crate) fn try_read(&self) -> Option<[u32; 2]> {
         // Acquire: pairs with the last Release in `write`.
         let before = self.sequence.load(Acquire);
+        if before % 2 == 1 {
+            return None;
+        }
         let words = [self.words[0].load(Relaxed), self.words[1].load(Relaxed)];
         // Acquire: pairs with the Release fence in `write`.
         fence(Acquire);
-        (before % 2 == 0 && self.sequence.load(Relaxed) == before).then_some(words)
+        (self.sequence.load(Relaxed) == before).then_some(words)
     }
 
     pub(crate) fn read(&self) -> [u32; 2] {
@@ -131,15 +134,11 @@ impl SeqLock {
 /// Who brings it to zero is told, once.
 pub(crate) struct Countdown {
     left: AtomicU32,
-    pub(crate) seen: UnsafeCell<u32>,
 }
-
-// SAFETY: `seen` is only reached by the last.
-unsafe impl Sync for Countdown {}
 
 impl Countdown {
     pub(crate) fn new(from: u32) -> Self {
-        Self { left: AtomicU32::new(from), seen: UnsafeCell::new(0) }
+        Self { left: AtomicU32::new(from) }
     }
 
     pub(crate) fn done(&self) -> bool {
@@ -193,8 +192,8 @@ impl Stack {
             }
             let next = self.next[index as usize].load(Relaxed);
             let new = ((head >> 32) + 1) << 32 | u64::from(next);
-            // Acquire on both: as above; Relaxed would do for the write, which publishes nothing new.
-            match self.head.compare_exchange_weak(head, new, Acquire, Acquire) {
+            // Relaxed: the load has acquired this very value. Acquire for the next attempt: as above.
+            match self.head.compare_exchange_weak(head, new, Relaxed, Acquire) {
                 Ok(_) => return Some(index),
                 Err(seen) => head = seen,
             }
@@ -237,10 +236,11 @@ impl Queue {
         let node = self.fresh.fetch_add(1, Relaxed);
         self.values[node as usize].store(value, Relaxed);
         loop {
-            // Acquire: pairs with the Release on `tail`, so that the node's link is initialised.
+            // Acquire: pairs with the Release on `tail`: who pushes behind a node sees all links up to it, so that its own
+            // pop later cannot find the queue empty. `head` may be relaxed: nodes are used once.
             let tail = self.tail.load(Acquire);
-            // Acquire: pairs with the Release on `next`.
-            let next = self.next[tail as usize].load(Acquire);
+            // Relaxed: whoever acquires the tail that this one moves reads no older link than it did (coherence).
+            let next = self.next[tail as usize].load(Relaxed);
             if next != NONE {
                 if self.helps {
                     // Release: pairs with the Acquire above.
@@ -259,11 +259,9 @@ impl Queue {
 
     pub(crate) fn pop(&self) -> Option<u32> {
         loop {
-            // Acquire: pairs with the Release on `head`.
-            let head = self.head.load(Acquire);
-            // Acquire: pairs with the Release on `tail`.
-            let tail = self.tail.load(Acquire);
-            // Acquire: pairs with the Release on `next`.
+            let head = self.head.load(Relaxed);
+            let tail = self.tail.load(Relaxed);
+            // Acquire: pairs with the Release on `next` in `push`.
             let next = self.next[head as usize].load(Acquire);
             if next == NONE {
                 return None;
@@ -276,8 +274,7 @@ impl Queue {
                 continue;
             }
             let value = self.values[next as usize].load(Relaxed);
-            // Release: pairs with the Acquire above.
-            if self.head.compare_exchange(head, next, Release, Relaxed).is_ok() {
+            if self.head.compare_exchange(head, next, Relaxed, Relaxed).is_ok() {
                 return Some(value);
             }
         }

@@ -34,6 +34,28 @@ fn stack_pop_vs_push_is_lock_free() {
 }
 
 #[test]
+fn stack_pop_vs_pop_pop_push_owns_each_index_once() {
+    model(|| {
+        let stack = Arc::new(Stack::new(2));
+        (0..2).for_each(|index| stack.push(index));
+        let theirs = stack.clone();
+        let t = thread::spawn(move || {
+            let first = theirs.pop();
+            let second = theirs.pop();
+            // The index comes back with another one, or none, below it.
+            first.iter().for_each(|&index| theirs.push(index));
+            second
+        });
+        let mine: Vec<_> = [stack.pop(), stack.pop()].into_iter().flatten().collect();
+        let theirs = t.join().unwrap();
+        let left: Vec<_> = std::iter::from_fn(|| stack.pop()).collect();
+        let mut all: Vec<_> = mine.into_iter().chain(theirs).chain(left).collect();
+        all.sort_unstable();
+        assert_eq!(all, [0, 1], "each index has one owner");
+    });
+}
+
+#[test]
 fn stack_push_vs_push_of_three() {
     Explorer::new()
         .lock_free(|| {

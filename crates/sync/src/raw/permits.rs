@@ -13,6 +13,14 @@
 //!   and finds the joiner in the queue.
 //! * `CLOSED` is set once, under the latch.
 //!
+//! # Orderings
+//!
+//! The word is changed by read-modify-writes alone, so each `Release` in [`give`](Permits::give) heads a release
+//! sequence that holds every later value, and the `Acquire` by which somebody takes permits (`try_take`,
+//! `take_latched`) reads from all releases before it: who holds a permit sees what its holders before did. All other
+//! changes of the word publish nothing of their own and may be relaxed: the bits divert to the latch, which orders what
+//! happens under it, and that a joiner's look and a release do not miss each other is the order of changes of one word.
+//!
 //! Taking and releasing without waiters is one atomic operation each.
 
 use super::queue::{Cancelled, Locked, Polled, Ticket, WaitQueue};
@@ -95,10 +103,9 @@ impl Permits {
     /// [`Closed`] when the permits are closed.
     pub fn take_or_join(&self, n: usize) -> Result<Option<Place>, Closed> {
         let mut line = self.queue.lock();
-        // Acquire: pairs with the Release in `give`; the look at the permits must not miss a
-        // release that did not see the bit. Both are read-modify-writes of one word, so one comes
-        // first; the ordering is for what the permits protect.
-        let word = self.word.fetch_or(WAITERS, Ordering::Acquire);
+        // Relaxed: this and a release are read-modify-writes of one word, so one comes first, and the look
+        // below misses no release that did not see the bit. `take_latched` acquires what it takes.
+        let word = self.word.fetch_or(WAITERS, Ordering::Relaxed);
         if word & CLOSED != 0 {
             self.settle(&mut line);
             return Err(Closed);
@@ -117,8 +124,8 @@ impl Permits {
                 // Back in line: the bit may have been cleared while it rested.
                 {
                     let mut line = self.queue.lock();
-                    // Acquire: pairs with the Release in `give`, as in `take_or_join`.
-                    self.word.fetch_or(WAITERS, Ordering::Acquire);
+                    // Relaxed: as in `take_or_join`.
+                    self.word.fetch_or(WAITERS, Ordering::Relaxed);
                     self.serve(&mut line);
                 }
                 self.queue.poll(place, cx)
@@ -151,8 +158,8 @@ impl Permits {
     pub fn owe(&self, n: usize) {
         let mut line = self.queue.lock();
         *line += n;
-        // Acquire: pairs with the Release in `give`, as in `take_or_join`.
-        self.word.fetch_or(WAITERS, Ordering::Acquire);
+        // Relaxed: as in `take_or_join`.
+        self.word.fetch_or(WAITERS, Ordering::Relaxed);
         self.serve(&mut line);
     }
 
@@ -173,8 +180,9 @@ impl Permits {
         let revoked = line.revoke_stale();
         let permits: usize = revoked.iter().filter(|(_, grant)| grant.is_ok()).map(|(n, _)| n).sum();
         if permits > 0 {
-            // Release: pairs with the Acquire in `take_latched`.
-            self.word.fetch_add(permits * ONE, Ordering::Release);
+            // Relaxed: nobody has held these permits since they were taken under the latch, so there is nothing to
+            // publish; what was released before stays in the release sequence.
+            self.word.fetch_add(permits * ONE, Ordering::Relaxed);
             self.serve(&mut line);
         }
         revoked.len()
