@@ -4,6 +4,7 @@
 
 mod command;
 mod error;
+mod prove;
 mod race;
 mod test;
 mod tidy;
@@ -29,6 +30,8 @@ enum Task {
     Test(test::Options),
     /// Check the rules of the house: arrows, dependencies, comments, manifests
     Tidy(tidy::Options),
+    /// Run every model and check what the guarantees stand on
+    Prove(prove::Options),
     /// Run ourselves against the named peers on the same work
     Race(race::Options),
     /// Print how many crates each crate's default build compiles, as a table
@@ -40,6 +43,7 @@ fn run(cli: Cli) -> Result<bool> {
     match cli.command {
         Task::Test(options) => test::run(&workspace, &options),
         Task::Tidy(options) => tidy::run(&workspace, &options),
+        Task::Prove(options) => prove::run(&workspace, &options),
         Task::Race(options) => race::run(&workspace, &options),
         Task::Tree => tree::run(&workspace),
     }

@@ -11,14 +11,10 @@ use super::{
 use crate::{
     command::{capture, cargo, stream},
     error::{Context as _, Result},
-    workspace::folder,
 };
 
 /// Published crates that may have no test in a binary: crate, what is empty, and why.
 const MAY_BE_EMPTY: &[(&str, &str, &str)] = &[];
-
-/// loom explores schedules with this many preemptions unless the environment says otherwise.
-const PREEMPTIONS: &str = "3";
 
 pub(super) fn tests(scope: &Scope<'_>, tally: &mut Tally) -> Result<Outcome> {
     let command = || {
@@ -40,38 +36,6 @@ pub(super) fn doc_tests(scope: &Scope<'_>, tally: &mut Tally) -> Result<Outcome>
     command.arg("test").args(scope.flags()).args(["--all-features", "--doc", "--no-fail-fast"]);
     let mut follower = Follower::new(BTreeMap::new(), None);
     follow(&mut command, &mut follower, tally)?;
-    fail_empty(scope, &follower, |_| true, tally);
-    Ok(Outcome::Done)
-}
-
-pub(super) fn models(scope: &Scope<'_>, tally: &mut Tally) -> Result<Outcome> {
-    let modelled: Vec<_> = scope
-        .published()
-        .into_iter()
-        .filter(|package| folder(package).join("tests/models.rs").exists())
-        .map(|package| package.name.clone())
-        .collect();
-    if modelled.is_empty() {
-        tally.skip(WORKSPACE, Kind::Model);
-        return Ok(Outcome::Skipped("no crate has tests/models.rs".to_owned()));
-    }
-    let command = || {
-        let mut command = cargo(&scope.workspace.root);
-        let flags = std::env::var("RUSTFLAGS").unwrap_or_default();
-        command.env("RUSTFLAGS", format!("{flags} --cfg ropewalk_loom -C debug-assertions").trim_start());
-        if std::env::var_os("LOOM_MAX_PREEMPTIONS").is_none() {
-            command.env("LOOM_MAX_PREEMPTIONS", PREEMPTIONS);
-        }
-        command.args(["test", "--release", "--test", "models", "--target-dir"]);
-        command.arg(scope.workspace.target.join("models"));
-        for package in &modelled {
-            command.args(["--package", package]);
-        }
-        command
-    };
-    let Some(packages) = build(command(), scope, tally)? else { return Ok(Outcome::Done) };
-    let mut follower = Follower::new(packages, Some(Kind::Model));
-    follow(command().arg("--no-fail-fast"), &mut follower, tally)?;
     fail_empty(scope, &follower, |_| true, tally);
     Ok(Outcome::Done)
 }

@@ -3,6 +3,7 @@
 mod cargo_test;
 mod features;
 mod gates;
+mod models;
 mod package;
 mod parse;
 mod scope;
@@ -54,8 +55,8 @@ enum Step {
     Test,
     /// Examples in docs and READMEs
     DocTests,
-    /// loom models of the crates that have them
-    Models,
+    /// Models of orderings, progress and cancellation; some mutants (`cargo xtask prove`)
+    Prove,
     /// Each feature of each published crate, checked alone
     Features,
     /// API docs, warnings are errors
@@ -90,7 +91,7 @@ impl Step {
             Self::Clippy => gates::clippy(scope, tally),
             Self::Test => cargo_test::tests(scope, tally),
             Self::DocTests => cargo_test::doc_tests(scope, tally),
-            Self::Models => cargo_test::models(scope, tally),
+            Self::Prove => models::run(scope, tally),
             Self::Features => features::run(scope, tally),
             Self::Docs => gates::docs(scope, tally),
             Self::Package => package::run(scope.workspace, tally),

@@ -78,6 +78,7 @@ pub(crate) struct Binary {
     /// Result lines seen. None means that it died before it could report.
     pub(crate) reports: usize,
     named: BTreeMap<Kind, Counts>,
+    passed: Vec<String>,
     pub(crate) failures: Vec<String>,
 }
 
@@ -90,6 +91,7 @@ impl Binary {
             counts: Counts::default(),
             reports: 0,
             named: BTreeMap::new(),
+            passed: Vec::new(),
             failures: Vec::new(),
         }
     }
@@ -99,7 +101,10 @@ impl Binary {
             if self.kind.is_refined_by_name() { Kind::of_name(name).unwrap_or(self.kind) } else { self.kind };
         let counts = self.named.entry(kind).or_default();
         match verdict {
-            Verdict::Passed => counts.passed += 1,
+            Verdict::Passed => {
+                counts.passed += 1;
+                self.passed.push(name.to_owned());
+            }
             Verdict::Failed => {
                 counts.failed += 1;
                 self.failures.push(format!("{}: {name}", self.package));
@@ -165,6 +170,13 @@ impl Follower {
             tally.add(&binary.package, binary.kind, rest);
             if binary.reports == 0 {
                 tally.fail(&binary.package, binary.kind, format!("{} ended without a result", binary.source));
+            }
+            let place = match binary.source.strip_prefix("tests/") {
+                Some(file) => file.trim_end_matches(".rs").trim_end_matches("/main").to_owned(),
+                None => "unit".to_owned(),
+            };
+            for test in &binary.passed {
+                tally.ran(&binary.package, format!("{place}::{test}"));
             }
             for failure in &binary.failures {
                 tally.name_failure(failure.clone());

@@ -129,6 +129,8 @@ pub(crate) const WORKSPACE: &str = "(workspace)";
 pub(crate) struct Tally {
     cells: BTreeMap<(String, Kind), Counts>,
     failures: Vec<String>,
+    /// Tests that ran and passed, by package: `it::module::name`, `models::name`, `unit::module::name`.
+    ran: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Tally {
@@ -149,6 +151,11 @@ impl Tally {
 
     pub(crate) fn skip(&mut self, package: &str, kind: Kind) {
         self.add(package, kind, Counts::SKIPPED);
+    }
+
+    /// Notes the name of a test that ran and passed.
+    pub(crate) fn ran(&mut self, package: &str, test: String) {
+        self.ran.entry(package.to_owned()).or_default().insert(test);
     }
 
     /// Names a failure that is already counted.

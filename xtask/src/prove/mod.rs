@@ -1,0 +1,70 @@
+//! `cargo xtask prove`: runs every model, prints what each claim stands on, and checks the table of guarantees.
+
+mod evidence;
+mod faults;
+mod foreign;
+mod mutants;
+mod run;
+
+use std::time::{Duration, Instant};
+
+use clap::Args;
+
+pub(crate) use self::{
+    evidence::{problems, report},
+    run::{Models, Ran, build, run as run_models},
+};
+use crate::{error::Result, workspace::Workspace};
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Run only models whose crate or name contains this
+    #[arg(long, value_name = "NAME")]
+    only: Option<String>,
+    /// Weaken each ordering, remove each fence and apply each deliberate fault: some model or test must then fail
+    #[arg(long)]
+    mutants: bool,
+    /// Stop the mutants after this many seconds; which come first depends on the commit
+    #[arg(long, value_name = "SECONDS", requires = "mutants")]
+    budget: Option<u64>,
+    /// Run the tests of the small crates under Miri, where a nightly toolchain has it
+    #[arg(long)]
+    miri: bool,
+    /// Run the tests of the small crates with the address sanitizer, where a nightly toolchain is there
+    #[arg(long)]
+    asan: bool,
+}
+
+pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
+    if options.miri || options.asan {
+        return foreign::run(workspace, options.miri, options.asan);
+    }
+    let mut good = true;
+    let started = Instant::now();
+    let Some(models) = run::build(workspace)? else {
+        println!("the models do not build");
+        return Ok(false);
+    };
+    let ran = run::run(&models, options.only.as_deref())?;
+    print!("\n{}", evidence::report(&ran));
+    println!("{:.1} s passed", started.elapsed().as_secs_f64());
+    let problems: Vec<_> = ran.iter().flat_map(evidence::problems).collect();
+    problems.iter().for_each(|problem| println!("  {problem}"));
+    good &= problems.is_empty();
+    if options.mutants {
+        let budget = options.budget.map(Duration::from_secs);
+        good &= mutants::run(workspace, &models, &ran, options.only.as_deref(), budget)?;
+        good &= faults::run(workspace, options.only.as_deref(), budget)?;
+    }
+    Ok(good)
+}
+
+/// The part of the mutants that `cargo xtask test` runs.
+pub(crate) fn some_mutants(
+    workspace: &Workspace,
+    models: &[Models],
+    ran: &[Ran],
+    budget: Duration,
+) -> Result<bool> {
+    mutants::run(workspace, models, ran, None, Some(budget))
+}
