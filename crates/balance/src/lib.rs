@@ -75,6 +75,8 @@ mod inner;
 mod line;
 mod node;
 mod pick;
+#[doc(hidden)]
+pub mod raw;
 mod rollout;
 mod roster;
 mod shared;

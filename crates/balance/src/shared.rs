@@ -1,13 +1,12 @@
 //! The moving parts of one node, shared by all tables and all picks.
 //!
 //! `flags` and the ejection fields change only under the registry's lock, so that the tallies agree with
-//! them; readers take them as hints. `load` counts requests in flight and carries the bit LEAVING, which
-//! closes the door in the same word: once it is set nobody enters, and whoever brings the count to 0
-//! then, or sets the bit at 0, ends the drain.
+//! them; readers take them as hints. The door counts requests in flight; once it is shut nobody enters, and
+//! whoever leaves last then, or shuts it with nobody inside, ends the drain.
 
-use crate::{NodeState, Outcome};
+use crate::{NodeState, Outcome, raw::door::Door};
 use parking_lot::Mutex;
-use ropewalk_prove::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use ropewalk_prove::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
 use ropewalk_sync::Event;
 use std::{sync::Arc, time::Duration};
 
@@ -22,15 +21,10 @@ const UNPROVEN: u8 = 1 << 3;
 /// It left the registry.
 const GONE: u8 = 1 << 4;
 
-/// In `load`: nobody enters any more.
-const LEAVING: u32 = 1 << 31;
-
 #[derive(Debug)]
 pub(crate) struct Shared {
     flags: AtomicU8,
-    load: AtomicU32,
-    /// `u32::MAX` for none.
-    limit: AtomicU32,
+    door: Door,
     /// Nanoseconds of the balancer's time from which an ejected node may be tried.
     ejected_until: AtomicU64,
     /// Whether a request is out to try an ejected node.
@@ -80,8 +74,7 @@ impl Shared {
     pub(crate) fn new(limit: Option<u32>, unproven: bool, now: u64) -> Self {
         Self {
             flags: AtomicU8::new(if unproven { UNPROVEN } else { 0 }),
-            load: AtomicU32::new(0),
-            limit: AtomicU32::new(limit.unwrap_or(u32::MAX)),
+            door: Door::new(limit),
             ejected_until: AtomicU64::new(0),
             trial: AtomicBool::new(false),
             up_since: AtomicU64::new(now),
@@ -127,41 +120,29 @@ impl Shared {
     }
 
     pub(crate) fn in_flight(&self) -> u32 {
-        self.load.load(Ordering::Relaxed) & !LEAVING
+        self.door.inside()
     }
 
     pub(crate) fn has_room(&self) -> bool {
-        self.in_flight() < self.limit.load(Ordering::Relaxed)
+        self.door.has_room()
     }
 
     pub(crate) fn is_within_limit(&self) -> bool {
-        self.in_flight() <= self.limit.load(Ordering::Relaxed)
+        self.door.is_within_limit()
     }
 
     pub(crate) fn limit_to(&self, limit: Option<u32>) {
-        self.limit.store(limit.unwrap_or(u32::MAX), Ordering::Relaxed);
+        self.door.limit_to(limit);
     }
 
     /// Counts a request in, unless the node is full or leaving.
     pub(crate) fn enter(&self) -> bool {
-        let limit = self.limit.load(Ordering::Relaxed).min(LEAVING - 1);
-        let mut seen = self.load.load(Ordering::Relaxed);
-        loop {
-            if seen >= limit {
-                return false; // full, or LEAVING, which is above every limit
-            }
-            // Acquire: pairs with the Release in `leave`, whose slot this may be.
-            match self.load.compare_exchange_weak(seen, seen + 1, Ordering::AcqRel, Ordering::Relaxed) {
-                Ok(_) => return true,
-                Err(now) => seen = now,
-            }
-        }
+        self.door.enter()
     }
 
     /// Counts a request out.
     pub(crate) fn leave(&self) {
-        // AcqRel: pairs with itself, so that who ends a drain has seen all that the requests did.
-        if self.load.fetch_sub(1, Ordering::AcqRel) == LEAVING + 1 {
+        if self.door.leave() {
             self.announce();
         }
     }
@@ -170,8 +151,7 @@ impl Shared {
     pub(crate) fn announce(&self) {
         let drained = self.drained.lock().clone();
         // Looked at after the event was fetched, so that an event of a later drain is not set early.
-        // Acquire: pairs with the Release in `leave`.
-        if self.load.load(Ordering::Acquire) == LEAVING {
+        if self.door.is_drained() {
             if let Some(drained) = drained {
                 drained.set();
             }
@@ -182,23 +162,20 @@ impl Shared {
     pub(crate) fn drain(&self) -> Arc<Event> {
         let drained = self.drained.lock().get_or_insert_default().clone();
         self.flags.fetch_or(DRAINING, Ordering::Relaxed);
-        // AcqRel: pairs with the one in `leave`: one of the two sees the other and ends the drain.
-        self.load.fetch_or(LEAVING, Ordering::AcqRel);
+        self.door.shut();
         drained
     }
 
     /// Under the registry's lock; to be followed by `announce`.
     pub(crate) fn go(&self) {
         self.flags.fetch_or(GONE, Ordering::Relaxed);
-        // AcqRel: pairs with the one in `leave`, as in `drain`.
-        self.load.fetch_or(LEAVING, Ordering::AcqRel);
+        self.door.shut();
     }
 
     /// Under the registry's lock; the event, if any, is to be set after it.
     pub(crate) fn resume(&self, now: u64) -> Option<Arc<Event>> {
         self.flags.fetch_and(!DRAINING, Ordering::Relaxed);
-        // AcqRel: pairs with the one in `enter`, which opens again here.
-        self.load.fetch_and(!LEAVING, Ordering::AcqRel);
+        self.door.open();
         self.up_since.store(now, Ordering::Relaxed);
         self.drained.lock().take()
     }
