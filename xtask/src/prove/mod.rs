@@ -45,7 +45,14 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
         println!("the models do not build");
         return Ok(false);
     };
-    let ran = run::run(&models, options.only.as_deref())?;
+    let mut ran = run::run(&models, options.only.as_deref())?;
+    if let Some(only) = &options.only {
+        ran.retain(|ran| !ran.passed.is_empty() || !ran.failed.is_empty());
+        if ran.is_empty() {
+            println!("no crate and no model is called `{only}`");
+            return Ok(false);
+        }
+    }
     print!("\n{}", evidence::report(&ran));
     println!("{:.1} s passed", started.elapsed().as_secs_f64());
     let problems: Vec<_> = ran.iter().flat_map(evidence::problems).collect();
