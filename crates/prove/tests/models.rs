@@ -5,6 +5,8 @@
 mod blocking;
 #[path = "models/counters.rs"]
 mod counters;
+#[path = "models/oracle.rs"]
+mod oracle;
 #[path = "models/queues.rs"]
 mod queues;
 #[path = "models/specimens.rs"]
