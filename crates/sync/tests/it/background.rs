@@ -39,6 +39,57 @@ fn a_panic_in_a_job_ends_it_and_does_not_count_it_busy_for_ever() {
 }
 
 #[test]
+fn a_stopped_job_ends_at_its_next_await() {
+    let (dropped, started) = (Arc::new(AtomicBool::new(false)), Arc::new(Event::new()));
+    let (flag, begun) = (Flag(dropped.clone()), started.clone());
+    let job = Background::thread("waits for ever", &Clock::system(), async move {
+        let _flag = flag;
+        begun.set();
+        std::future::pending::<()>().await;
+    });
+    started.wait_blocking();
+    assert!(!job.is_finished());
+    job.stop();
+    job.stop();
+    while !job.is_finished() {
+        std::thread::yield_now();
+    }
+    assert!(dropped.load(Ordering::Relaxed), "who sees the end sees what came before it");
+}
+
+#[test]
+fn a_panic_in_a_spawned_job_is_its_own() {
+    let threads = Threads::default();
+    let job = Background::spawn("panics", &threads, async {
+        std::panic::resume_unwind(Box::new("in the job"));
+    });
+    while !job.is_finished() {
+        std::thread::yield_now();
+    }
+    let done = Arc::new(Event::new());
+    let set = done.clone();
+    threads.spawn("goes on", Box::pin(async move { set.set() }));
+    done.wait_blocking();
+}
+
+#[cfg(feature = "tokio")]
+#[test]
+fn a_panic_on_tokio_is_the_jobs_own() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let spawner = ropewalk_sync::Tokio::new(runtime.handle().clone());
+    let job = Background::spawn("panics", &spawner, async {
+        std::panic::resume_unwind(Box::new("in the job"));
+    });
+    while !job.is_finished() {
+        std::thread::yield_now();
+    }
+    let done = Arc::new(Event::new());
+    let set = done.clone();
+    spawner.spawn("goes on", Box::pin(async move { set.set() }));
+    done.wait_blocking();
+}
+
+#[test]
 fn a_job_may_drop_its_own_handle() {
     let (tx, rx) = oneshot::<Background>();
     let done = Arc::new(Event::new());

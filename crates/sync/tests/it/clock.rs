@@ -1,6 +1,6 @@
 //! Time that a test moves, and time that moves by itself.
 
-use crate::{Woken, poll};
+use crate::{Woken, bomb, panics, poll, poll_with};
 use ropewalk_sync::{Background, Clock, Elapsed, Event, block_on};
 use std::{
     pin::Pin,
@@ -130,4 +130,110 @@ fn nested_block_on_does_not_swallow_the_outer_wake_up() {
 #[should_panic(expected = "virtual clock")]
 fn a_system_clock_is_not_moved_by_hand() {
     Clock::system().advance(SECOND);
+}
+
+#[test]
+fn a_dropped_sleep_leaves_no_timer() {
+    let clock = Clock::virtual_();
+    let (mut early, mut late) = (clock.sleep(SECOND), clock.sleep(2 * SECOND));
+    assert!(poll(&mut early).is_pending() && poll(&mut late).is_pending());
+    assert_eq!(clock.next_deadline(), early.deadline());
+    drop(early);
+    assert_eq!(clock.next_deadline(), late.deadline());
+    late.reset(clock.deadline(3 * SECOND));
+    assert_eq!(clock.next_deadline(), None, "the next poll arms it");
+    assert!(poll(&mut late).is_pending());
+    assert_eq!(clock.next_deadline(), late.deadline());
+    drop(late);
+    assert_eq!(clock.next_deadline(), None);
+}
+
+#[test]
+fn a_dropped_bound_drops_what_is_inside_and_its_timer() {
+    let clock = Clock::virtual_();
+    let inside = Arc::new(());
+    let held = inside.clone();
+    let mut bounded = Box::pin(clock.timeout(SECOND, async move {
+        let _held = held;
+        std::future::pending::<()>().await;
+    }));
+    assert!(poll(&mut bounded).is_pending());
+    assert!(clock.next_deadline().is_some());
+    drop(bounded);
+    assert_eq!((clock.next_deadline(), Arc::strong_count(&inside)), (None, 1));
+}
+
+#[test]
+fn a_panic_inside_a_bound_leaves_no_timer() {
+    let clock = Clock::virtual_();
+    let event = Event::new();
+    let mut bounded = Box::pin(clock.timeout(SECOND, async {
+        event.wait().await;
+        std::panic::resume_unwind(Box::new("inside"));
+    }));
+    assert!(poll(&mut bounded).is_pending());
+    event.set();
+    assert!(panics(|| poll(&mut bounded)));
+    drop(bounded);
+    assert_eq!(clock.next_deadline(), None);
+}
+
+#[test]
+fn a_panic_inside_block_on_leaves_no_busy_worker() {
+    let clock = Clock::virtual_();
+    assert!(panics(|| clock.block_on(async { std::panic::resume_unwind(Box::new("inside")) })));
+    // Would wait for ever if this thread still counted.
+    clock.settle();
+    clock.advance(SECOND);
+}
+
+#[test]
+fn a_thread_may_block_again_after_a_panic_inside() {
+    assert!(panics(|| block_on(async { std::panic::resume_unwind(Box::new("inside")) })));
+    let event = Arc::new(Event::new());
+    let setter = std::thread::spawn({
+        let event = event.clone();
+        move || event.set()
+    });
+    block_on(event.wait());
+    setter.join().unwrap();
+}
+
+#[test]
+fn advances_of_many_threads_add_up() {
+    let clock = Clock::virtual_();
+    let start = clock.now();
+    std::thread::scope(|s| {
+        for _ in 0..4 {
+            s.spawn(|| {
+                for _ in 0..100 {
+                    let before = clock.now();
+                    clock.advance(SECOND);
+                    assert!(clock.now() >= before + SECOND);
+                }
+            });
+        }
+    });
+    assert_eq!(clock.now() - start, 400 * SECOND);
+}
+
+#[test]
+fn a_waker_that_panics_in_advance_leaves_the_clock_usable() {
+    let clock = Clock::virtual_();
+    let (mut rude, mut behind) = (clock.sleep(SECOND), clock.sleep(SECOND));
+    assert!(poll_with(&mut rude, bomb()).is_pending() && poll(&mut behind).is_pending());
+    assert!(panics(|| clock.advance(2 * SECOND)));
+    // Woken or not, the time has come for both; and the clock goes on.
+    assert!(poll(&mut rude).is_ready() && poll(&mut behind).is_ready());
+    clock.advance(SECOND);
+    assert_eq!(clock.next_deadline(), None);
+}
+
+#[test]
+fn the_timer_thread_outlives_a_waker_that_panics() {
+    let clock = Clock::system();
+    let mut rude = clock.sleep(Duration::from_millis(1));
+    assert!(poll_with(&mut rude, bomb()).is_pending());
+    clock.block_on(clock.sleep(Duration::from_millis(3)));
+    clock.block_on(clock.sleep(Duration::from_millis(1)));
 }

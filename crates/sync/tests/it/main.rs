@@ -32,6 +32,29 @@ impl Woken {
     }
 }
 
+/// A waker that is user code at its worst.
+struct Bomb;
+
+impl Wake for Bomb {
+    fn wake(self: Arc<Self>) {
+        // Past the hook: nobody wants to read about it.
+        std::panic::resume_unwind(Box::new("in the waker"));
+    }
+}
+
+fn bomb() -> Waker {
+    Waker::from(Arc::new(Bomb))
+}
+
+/// Tells whether `f` panicked.
+fn panics<R>(f: impl FnOnce() -> R) -> bool {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).is_err()
+}
+
+fn poll_with<F: Future + Unpin>(future: &mut F, waker: Waker) -> Poll<F::Output> {
+    Pin::new(future).poll(&mut Context::from_waker(&waker))
+}
+
 fn poll<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
     Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
 }

@@ -1,6 +1,6 @@
 //! One value, once.
 
-use crate::poll;
+use crate::{bomb, panics, poll, poll_with};
 use ropewalk_sync::{Canceled, oneshot};
 use std::{
     sync::Arc,
@@ -39,6 +39,37 @@ fn cancelled_receiver_drops_a_sent_value_once() {
     tx.send(value.clone()).unwrap();
     drop(rx);
     assert_eq!(Arc::strong_count(&value), 1);
+}
+
+#[test]
+fn a_waker_that_panics_does_not_take_the_value_along() {
+    let (tx, mut rx) = oneshot();
+    assert!(poll_with(&mut rx, bomb()).is_pending());
+    assert!(panics(|| tx.send(1)));
+    assert_eq!(rx.try_recv(), Ok(Some(1)));
+
+    let (tx, mut rx) = oneshot::<u8>();
+    assert!(poll_with(&mut rx, bomb()).is_pending());
+    assert!(panics(|| drop(tx)));
+    assert_eq!(rx.try_recv(), Err(Canceled));
+
+    let (mut tx, rx) = oneshot::<u8>();
+    assert!(tx.poll_canceled(&Context::from_waker(&bomb())).is_pending());
+    assert!(panics(|| drop(rx)));
+    assert!(tx.is_canceled());
+}
+
+#[test]
+fn a_value_that_panics_in_its_drop_is_the_receivers() {
+    struct Rude;
+    impl Drop for Rude {
+        fn drop(&mut self) {
+            std::panic::resume_unwind(Box::new("in the drop"));
+        }
+    }
+    let (tx, rx) = oneshot();
+    assert!(tx.send(Rude).is_ok());
+    assert!(panics(|| drop(rx)));
 }
 
 #[test]

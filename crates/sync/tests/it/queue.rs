@@ -1,6 +1,6 @@
 //! The queue against a plain list.
 
-use crate::Woken;
+use crate::{Woken, panics};
 use proptest::prelude::*;
 use ropewalk_sync::{Cancelled, Polled, Ticket, WaitQueue};
 use std::{
@@ -194,4 +194,49 @@ fn a_panic_in_a_waker_loses_no_wake_up_behind_it() {
         (queue.poll(&first, &cx()), queue.poll(&second, &cx())),
         (Polled::Ready(()), Polled::Ready(()))
     );
+}
+
+#[test]
+fn a_refused_ticket_leaves_the_queue_as_it_was() {
+    let (queue, other) = (WaitQueue::<(), u32>::new(), WaitQueue::<(), u32>::new());
+    let spent = other.lock().join(());
+    let gone = queue.lock().join(());
+    assert_eq!(queue.cancel(gone), Cancelled::Removed);
+    let waits = queue.lock().join(());
+    // The same place, an older generation.
+    assert!(panics(|| queue.poll(&spent, &cx())));
+    assert!(panics(|| queue.cancel(spent)));
+    assert_eq!(queue.lock().len(), 1);
+    assert_eq!(queue.lock().grant_front(7), Ok(()));
+    assert_eq!(queue.poll(&waits, &cx()), Polled::Ready(7));
+}
+
+#[test]
+fn a_panic_in_a_closure_under_the_latch_leaves_the_line_whole() {
+    let queue = WaitQueue::<u32, u32>::new();
+    let woken = Arc::new(Woken::default());
+    let tickets: Vec<_> = (0..3).map(|n| queue.lock().join(n)).collect();
+    for ticket in &tickets {
+        assert_eq!(queue.poll(ticket, &Context::from_waker(&Waker::from(woken.clone()))), Polled::Pending);
+    }
+    let mut left = 1;
+    let mut make = || match left {
+        0 => std::panic::resume_unwind(Box::new("in the closure")),
+        _ => {
+            left -= 1;
+            7
+        }
+    };
+    assert!(panics(|| queue.lock().grant_all(&mut make)));
+    assert_eq!(woken.count(), 1, "the one that was granted before is woken");
+    assert!(panics(|| {
+        queue.lock().grant_first(|(), demand| match demand {
+            1 => None,
+            _ => std::panic::resume_unwind(Box::new("in the closure")),
+        });
+    }));
+    assert_eq!(queue.lock().iter().copied().collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(queue.lock().grant_all(|| 9), 2);
+    let got: Vec<_> = tickets.iter().map(|ticket| queue.poll(ticket, &cx())).collect();
+    assert_eq!(got, [Polled::Ready(7), Polled::Ready(9), Polled::Ready(9)]);
 }

@@ -1,6 +1,6 @@
 //! The semaphore: limits, fairness, cancellation, regrants.
 
-use crate::poll;
+use crate::{Woken, bomb, panics, poll, poll_with};
 use proptest::prelude::*;
 use ropewalk_sync::{
     Acquire, AcquireError, AcquireTimeoutError, BuildError, Clock, Permit, Semaphore, TryAcquireError,
@@ -12,7 +12,7 @@ use std::{
         Arc, Barrier,
         atomic::{AtomicUsize, Ordering},
     },
-    task::Poll,
+    task::{Poll, Waker},
     thread,
     time::Duration,
 };
@@ -184,6 +184,137 @@ fn shrinking_below_use_is_a_debt() {
     assert_eq!(semaphore.available(), 1);
     all.forget();
     assert_eq!(semaphore.available(), 1);
+}
+
+#[test]
+fn a_panicking_waker_loses_no_permit() {
+    type Serve = fn(&Semaphore, Permit<'_>);
+    let ways: [Serve; 3] = [
+        |_, held| drop(held),
+        |semaphore, held| {
+            held.forget();
+            semaphore.resize(4).unwrap();
+        },
+        |semaphore, held| {
+            held.forget();
+            semaphore.close();
+        },
+    ];
+    for (way, serve) in ways.into_iter().enumerate() {
+        let semaphore = Semaphore::new(2);
+        let held = semaphore.try_acquire_many(2).unwrap();
+        let (mut first, mut second) = (semaphore.acquire(), semaphore.acquire());
+        let woken = Arc::new(Woken::default());
+        assert!(poll_with(&mut first, bomb()).is_pending());
+        assert!(poll_with(&mut second, Waker::from(woken.clone())).is_pending());
+        assert!(panics(|| serve(&semaphore, held)), "the panic goes on to the caller");
+        assert_eq!(woken.count(), 1, "the one behind is woken all the same");
+        let (Poll::Ready(first), Poll::Ready(second)) = (poll(&mut first), poll(&mut second)) else {
+            panic!("both are served")
+        };
+        assert_eq!((first.is_ok(), second.is_ok()), (way != 2, way != 2));
+        drop((first, second));
+        assert_eq!((semaphore.available(), semaphore.waiting()), (if way == 2 { 0 } else { 2 }, 0));
+    }
+}
+
+#[test]
+fn a_cancelled_grant_passes_on_although_the_next_waker_panics() {
+    let semaphore = Semaphore::new(1);
+    let held = semaphore.try_acquire().unwrap();
+    let (mut first, mut second) = (semaphore.acquire(), semaphore.acquire());
+    assert!(poll(&mut first).is_pending() && poll_with(&mut second, bomb()).is_pending());
+    drop(held);
+    assert!(panics(|| drop(first)));
+    assert!(matches!(poll(&mut second), Poll::Ready(Ok(_))));
+}
+
+#[test]
+fn a_panic_of_the_holder_gives_its_permit_back() {
+    let semaphore = Semaphore::new(1);
+    let held = Barrier::new(2);
+    thread::scope(|s| {
+        s.spawn(|| {
+            assert!(panics(|| {
+                let _permit = semaphore.acquire_blocking().unwrap();
+                held.wait();
+                std::panic::resume_unwind(Box::new("while it is held"));
+            }))
+        });
+        held.wait();
+        assert!(semaphore.acquire_blocking().is_ok());
+    });
+    assert_eq!(semaphore.available(), 1);
+}
+
+#[test]
+fn a_bounded_wait_that_is_dropped_leaves_the_line() {
+    let clock = Clock::virtual_();
+    let semaphore = Semaphore::builder(1).clock(clock.clone()).build().unwrap();
+    let held = semaphore.try_acquire().unwrap();
+    for polls in 0..2 {
+        let mut bounded = Box::pin(semaphore.acquire_timeout(Duration::from_secs(9)));
+        for _ in 0..polls {
+            assert!(poll(&mut bounded).is_pending());
+        }
+        assert_eq!(semaphore.waiting(), polls);
+        drop(bounded);
+        assert_eq!((semaphore.waiting(), clock.next_deadline()), (0, None));
+    }
+    drop(held);
+    assert_eq!(semaphore.available(), 1);
+}
+
+#[test]
+fn close_wakes_threads_that_wait() {
+    let semaphore = Semaphore::new(1);
+    let held = semaphore.try_acquire().unwrap();
+    thread::scope(|s| {
+        let waiters: Vec<_> = (0..3).map(|_| s.spawn(|| semaphore.acquire_blocking().map(drop))).collect();
+        while semaphore.waiting() < 3 {
+            thread::yield_now();
+        }
+        semaphore.close();
+        for waiter in waiters {
+            assert_eq!(waiter.join().unwrap(), Err(AcquireError::Closed));
+        }
+    });
+    drop(held);
+}
+
+#[test]
+fn resizes_of_many_threads_add_up() {
+    let semaphore = Semaphore::new(8);
+    let held = semaphore.try_acquire_many(3).unwrap();
+    let start = Barrier::new(4);
+    thread::scope(|s| {
+        for n in 0..4_usize {
+            let (semaphore, start) = (&semaphore, &start);
+            s.spawn(move || {
+                start.wait();
+                for i in 0..500 {
+                    semaphore.resize((i * 7 + n * 3) % 12).unwrap();
+                    drop(semaphore.try_acquire());
+                }
+            });
+        }
+    });
+    drop(held);
+    semaphore.resize(5).unwrap();
+    assert_eq!((semaphore.available(), semaphore.stats().debt), (5, 0));
+}
+
+#[test]
+fn owned_permits_split_and_are_forgotten() {
+    let semaphore = Arc::new(Semaphore::new(3));
+    let mut all = semaphore.try_acquire_many_owned(3).unwrap();
+    let one = all.split(1).unwrap();
+    assert!(all.split(3).is_none());
+    assert_eq!((all.permits(), one.permits()), (2, 1));
+    drop(one);
+    assert_eq!(semaphore.available(), 1);
+    all.forget();
+    assert_eq!((semaphore.available(), Arc::strong_count(&semaphore)), (1, 1));
 }
 
 #[test]

@@ -383,3 +383,69 @@ fn latch_is_the_only_step_of_waiting() {
         assert_eq!(*latch.lock(), 3);
     });
 }
+
+#[test]
+fn permits_available_vs_give_is_wait_free() {
+    wait_free("available", |n| {
+        move || {
+            let permits = Arc::new(Permits::new(0));
+            let theirs = permits.clone();
+            let t = thread::spawn(move || (0..n).for_each(|_| theirs.give(1)));
+            let (free, closed) = operation("available", || (permits.available(), permits.is_closed()));
+            assert!(free <= n && !closed);
+            t.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn permits_owe_vs_forgive_waits_only_for_latches() {
+    waits_only_for(Holders::LATCHES, || {
+        let permits = Arc::new(Permits::new(1));
+        let theirs = permits.clone();
+        let t = thread::spawn(move || theirs.owe(1));
+        let not_owed = permits.forgive(1);
+        t.join().unwrap();
+        assert_eq!(not_owed, 1, "a debt that free permits pay at once is never there to forgive");
+        assert_eq!((permits.available(), permits.debt()), (0, 0));
+    });
+}
+
+#[test]
+fn permits_revoke_vs_waiting_waits_only_for_latches() {
+    waits_only_for(Holders::LATCHES, || {
+        let permits = Arc::new(Permits::new(0));
+        let first = permits.take_or_join(1).unwrap().expect("nothing is free");
+        permits.give(1);
+        permits.revoke_stale();
+        let theirs = permits.clone();
+        let t = thread::spawn(move || theirs.waiting());
+        assert_eq!(permits.revoke_stale(), 1);
+        assert_eq!(t.join().unwrap(), 0, "who rests is not in line");
+        permits.cancel(first, 1);
+        assert_eq!(permits.available(), 1);
+    });
+}
+
+#[test]
+fn queue_revoke_vs_grant_waits_only_for_latches() {
+    waits_only_for(Holders::LATCHES, || {
+        let queue = Arc::new(WaitQueue::<u8, u32>::new());
+        let first = queue.lock().join(1);
+        assert_eq!(queue.lock().grant_front(7), Ok(()));
+        queue.lock().revoke_stale();
+        let theirs = queue.clone();
+        let t = thread::spawn(move || {
+            let mut line = theirs.lock();
+            let second = line.join_front(2);
+            assert_eq!((line.front(), line.len(), line.is_empty()), (Some(&2), 1, false));
+            (second, line.grant_all(|| 8))
+        });
+        let revoked = queue.lock().revoke_stale();
+        assert_eq!(revoked, [(1, 7)]);
+        let (second, granted) = t.join().unwrap();
+        assert_eq!(granted, 1, "who rests is not in line");
+        assert_eq!(queue.cancel(second), Cancelled::Granted(8));
+        assert_eq!(queue.cancel(first), Cancelled::Removed);
+    });
+}
