@@ -199,12 +199,15 @@ impl Builder {
         }
         let mut manager = Manager::new(self.history);
         for rule in self.rules {
-            manager.add(rule)?;
+            manager.check(&rule)?;
+            manager.add(rule);
         }
         let watched = self.collectors.iter().any(|collector| collector.watch);
         if watched && !manager.watches_deadlocks() {
             let rule = Rule::new("deadlock").kind(AlertKind::Deadlock).severity(Severity::Critical);
-            manager.add(rule.when(deadlock()))?;
+            let rule = rule.when(deadlock());
+            manager.check(&rule)?;
+            manager.add(rule);
         }
         let collectors = self
             .collectors

@@ -100,11 +100,12 @@ impl Lanes {
         status.runs += 1;
         let (sender, mut receiver) = oneshot();
         let lane = self.lane.get_or_insert_with(|| Lane::start(&self.clock, self.spawner.as_deref()));
-        if lane.jobs.push((source, sender)).is_err() {
+        if lane.jobs.put((source, sender)).is_err() {
             // An idle lane takes a job; the collector is lost with the queue, which cannot be.
             status.fail("its lane takes no work".to_owned());
             return None;
         }
+        lane.jobs.wake();
         let answer = self.clock.timeout(self.limit, &mut receiver).await;
         status.took = self.clock.now().saturating_duration_since(begun);
         match answer {

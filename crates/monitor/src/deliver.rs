@@ -30,16 +30,19 @@ impl<T> Queue<T> {
         Self { items: Mutex::default(), limit, wake: Signal::new() }
     }
 
-    /// Gives the item back when the queue is full.
-    pub(crate) fn push(&self, item: T) -> Result<(), T> {
+    /// Gives the item back when the queue is full. The worker is not told before `wake`.
+    pub(crate) fn put(&self, item: T) -> Result<(), T> {
         let mut items = self.items.lock();
         if items.len() >= self.limit {
             return Err(item);
         }
         items.push_back(item);
-        drop(items);
-        self.wake.notify();
         Ok(())
+    }
+
+    /// Tells the worker to look. Its waker may be a runtime's: not under a lock, and its panic is nobody's here.
+    pub(crate) fn wake(&self) {
+        let _told = caught(|| self.wake.notify());
     }
 
     pub(crate) async fn pop(&self) -> T {
@@ -76,9 +79,9 @@ impl Outbox {
         self.callbacks.lock().push(Arc::new(move |event| callback(event).into_outcome()));
     }
 
-    pub(crate) fn send(&self, events: Vec<AlertEvent>) {
+    pub(crate) fn put(&self, events: Vec<AlertEvent>) {
         for event in events {
-            if self.events.push(event).is_err() {
+            if self.events.put(event).is_err() {
                 self.dropped.incr();
             }
         }

@@ -4,7 +4,7 @@ use crate::{
     AlertError, AlertId, CollectorStatus, Expr, RaiseError, RegisterError, RuleError,
     alert::{Alert, AlertEvent, AlertSummary, Silence, SilenceId},
     analyse::{PerformanceSummary, SeriesTrend},
-    deliver::{Actions, Outbox},
+    deliver::{Actions, Outbox, caught},
     health::Health,
     manager::{Manager, Moment},
     metric::{Labels, Section, Unit, metric_name},
@@ -80,19 +80,30 @@ impl Core {
     }
 
     /// Carries out what the manager has put down. Callbacks first hear of a firing, then of its actions.
+    ///
+    /// It is handed over under the lock, so that callbacks hear of things in the order in which they happened,
+    /// whoever made them happen; the workers are woken after it.
     pub(crate) fn follow_up(&self) {
+        let moment = self.moment();
         let mut state = self.state.lock();
-        let notes = std::mem::take(&mut state.manager.notes);
-        let jobs = std::mem::take(&mut state.manager.jobs);
-        drop(state);
-        self.outbox.send(notes);
+        let (notes, jobs) =
+            (std::mem::take(&mut state.manager.notes), std::mem::take(&mut state.manager.jobs));
+        let (tells, acts) = (!notes.is_empty(), !jobs.is_empty());
+        self.outbox.put(notes);
         for job in jobs {
-            if let Err(job) = self.actions.jobs.push(job) {
+            if let Err(job) = self.actions.jobs.put(job) {
                 self.actions.dropped.incr();
-                let moment = self.moment();
                 let dropped = crate::ActionState::Dropped;
-                self.state.lock().manager.acted(job.alert.id, job.index, dropped, moment);
+                state.manager.acted(job.alert.id, job.index, dropped, moment);
             }
+        }
+        self.outbox.put(std::mem::take(&mut state.manager.notes));
+        drop(state);
+        if tells || acts {
+            self.outbox.events.wake();
+        }
+        if acts {
+            self.actions.jobs.wake();
         }
     }
 
@@ -104,7 +115,8 @@ impl Core {
 
     pub(crate) fn end_turn(&self) {
         let over = std::mem::take(&mut *self.turn.lock());
-        over.set();
+        // Wakers are user code; one that panics must not end the driver.
+        let _told = caught(|| over.set());
     }
 
     /// Reads all rules now.
@@ -125,7 +137,11 @@ impl Handle {
     ///
     /// [`RuleError`] when it has no condition, a threshold on the wrong side, or the name of another.
     pub fn rule(&self, rule: Rule) -> Result<(), RuleError> {
-        self.0.state.lock().manager.add(rule)
+        // A rule that is refused drops, with what its actions own, after the lock is released.
+        let mut state = self.0.state.lock();
+        state.manager.check(&rule)?;
+        state.manager.add(rule);
+        Ok(())
     }
 
     /// Tells `callback` what happens to alerts, on the monitor's thread for callbacks, in order. It may return
@@ -142,7 +158,8 @@ impl Handle {
     ///
     /// [`RaiseError`] when there is no such rule, or it is raised with too many labels.
     pub fn raise(&self, rule: &str, labels: Labels, message: impl Into<String>) -> Result<(), RaiseError> {
-        self.0.state.lock().manager.raise(rule, labels, message.into())?;
+        let message = message.into();
+        self.0.state.lock().manager.raise(rule, labels, message)?;
         self.0.evaluate();
         Ok(())
     }
@@ -164,8 +181,8 @@ impl Handle {
     ///
     /// [`AlertError::NotActive`].
     pub fn acknowledge(&self, alert: AlertId, by: impl Into<String>) -> Result<(), AlertError> {
-        let moment = self.0.moment();
-        self.0.state.lock().manager.acknowledge(alert, by.into(), moment)?;
+        let (by, moment) = (by.into(), self.0.moment());
+        self.0.state.lock().manager.acknowledge(alert, by, moment)?;
         self.0.follow_up();
         Ok(())
     }
@@ -177,8 +194,8 @@ impl Handle {
     ///
     /// [`AlertError::NotActive`].
     pub fn resolve(&self, alert: AlertId, by: impl Into<String>) -> Result<(), AlertError> {
-        let moment = self.0.moment();
-        self.0.state.lock().manager.resolve(alert, by.into(), moment)?;
+        let (by, moment) = (by.into(), self.0.moment());
+        self.0.state.lock().manager.resolve(alert, by, moment)?;
         self.0.follow_up();
         Ok(())
     }

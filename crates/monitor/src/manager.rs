@@ -80,13 +80,18 @@ impl Manager {
         }
     }
 
-    pub(crate) fn add(&mut self, rule: Rule) -> Result<(), RuleError> {
+    /// Whether the rule may be added.
+    pub(crate) fn check(&self, rule: &Rule) -> Result<(), RuleError> {
         rule.check()?;
         if self.rules.iter().any(|ruling| ruling.rule.name == rule.name) {
             return Err(RuleError::Duplicate(rule.name.to_string()));
         }
-        self.rules.push(Ruling { rule, instances: BTreeMap::new(), raised: BTreeMap::new() });
         Ok(())
+    }
+
+    /// Adds a rule that passed the check.
+    pub(crate) fn add(&mut self, rule: Rule) {
+        self.rules.push(Ruling { rule, instances: BTreeMap::new(), raised: BTreeMap::new() });
     }
 
     /// Whether a rule asks for deadlocks already.

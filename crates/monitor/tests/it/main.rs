@@ -1,7 +1,10 @@
 //! The monitor by a virtual clock: every tick is the test's.
 
+mod cancel;
+mod concurrent;
 mod conditions;
 mod isolation;
+mod panics;
 mod phase;
 mod prometheus;
 mod waits;
