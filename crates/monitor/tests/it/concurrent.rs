@@ -18,9 +18,11 @@ use std::{
 
 const THREADS: usize = 4;
 
+type Heard = Arc<Mutex<HashMap<AlertId, Vec<Happened>>>>;
+
 /// A monitor with a rule to raise, and what its callbacks heard of each alert.
-fn heard() -> (Monitor, Arc<Mutex<HashMap<AlertId, Vec<Happened>>>>) {
-    let heard = Arc::new(Mutex::new(HashMap::<AlertId, Vec<Happened>>::new()));
+fn heard() -> (Monitor, Heard) {
+    let heard = Heard::default();
     let hears = heard.clone();
     let monitor = Monitor::builder()
         .clock(Clock::virtual_())
