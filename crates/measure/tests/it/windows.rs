@@ -140,3 +140,51 @@ fn no_record_is_lost_over_turning_windows() {
     clock.advance(SECOND);
     assert_eq!(rate.count(), 0);
 }
+
+#[test]
+fn records_beside_a_mark_do_not_wait_and_are_not_lost() {
+    let clock = Clock::virtual_();
+    let wait = Windowed::builder(Duration::from_nanos(4))
+        .parts(4)
+        .precision(1)
+        .clock(clock.clone())
+        .build()
+        .unwrap();
+    std::thread::scope(|threads| {
+        for _ in 0..3 {
+            threads.spawn(|| (0..2_000).for_each(|n| wait.record(n)));
+        }
+        threads.spawn(|| {
+            for _ in 0..2_000 {
+                clock.advance(Duration::from_nanos(1));
+                let seen = wait.snapshot();
+                assert!(seen.count() <= 6_000 && wait.rate() >= 0.0);
+            }
+        });
+    });
+    assert_eq!(wait.total().count(), 6_000);
+    clock.advance(SECOND);
+    assert!(wait.snapshot().is_empty());
+}
+
+#[test]
+fn marks_and_readings_of_many_threads_lose_nothing() {
+    let clock = Clock::virtual_();
+    let meter = Ewma::builder(SECOND).clock(clock.clone()).build().unwrap();
+    std::thread::scope(|threads| {
+        for _ in 0..3 {
+            threads.spawn(|| (0..2_000).for_each(|_| meter.mark(1)));
+            threads.spawn(|| {
+                for _ in 0..200 {
+                    clock.advance(Duration::from_millis(1));
+                    let rate = meter.rate();
+                    assert!(rate.is_finite() && rate >= 0.0, "{rate}");
+                }
+            });
+        }
+    });
+    assert_eq!(meter.total(), 6_000);
+    // What came after the last reading is folded in by the next.
+    clock.advance(SECOND);
+    assert!(meter.rate() > 0.0);
+}

@@ -1,7 +1,7 @@
 //! Steps and progress of the recorders.
 
 use super::small_cells;
-use ropewalk_measure::raw::{float::Float, level::Level, stripes::Stripes};
+use ropewalk_measure::raw::{cells::Cells, float::Float, level::Level, stripes::Stripes};
 use ropewalk_prove::{
     Explorer, History, Sequential, linearizable, lock_free, operation, sync::Arc, thread, wait_free,
 };
@@ -188,4 +188,35 @@ fn control_a_striped_sum_is_not_linearizable() {
         history.call(Op::Now, || sum.sum() as i64);
         t.join().unwrap();
     });
+}
+
+#[test]
+fn counter_wide_sum_vs_add_is_wait_free() {
+    let look = |s: &Stripes| {
+        assert!(s.len() == 2 && !s.is_empty());
+        s.wide_sum();
+    };
+    wait_free("one", beside(|| Stripes::new(2), look, |s, i| _ = s.add(i, u64::MAX)));
+}
+
+#[test]
+fn gauge_peak_vs_add_is_wait_free() {
+    wait_free("one", beside(|| Level::new(0), |l| assert!(l.peak() >= 0), |l, _| l.add(1)));
+}
+
+#[test]
+fn float_gauge_now_vs_add_is_wait_free() {
+    wait_free("one", beside(|| Float::new(0.0), |f| assert!(f.now() >= 0.0), |f, _| f.add(1.0)));
+}
+
+#[test]
+fn histogram_read_by_layout_vs_record_is_wait_free() {
+    // What a snapshot does: the cells are taken by their bounds, and none holds more than was summed.
+    let look = |c: &Cells| {
+        let (layout, seen) = (c.layout(), c.read());
+        let least =
+            seen.counts.iter().enumerate().map(|(i, n)| u128::from(layout.bounds(i).0 * n)).sum::<u128>();
+        assert!(least <= seen.sum);
+    };
+    wait_free("one", beside(|| small_cells(1), look, |c, i| c.record(0, 1 + i as u64, 1)));
 }
