@@ -126,7 +126,7 @@ impl ResourcePool {
     ///
     /// # Errors
     ///
-    /// [`TryAcquireError`]; never for a reason that was gone when it returned.
+    /// [`TryAcquireError`], for a reason that held in the one step in which it looked.
     pub fn try_acquire(&self, owner: impl Into<Owner>, request: impl Ask) -> Result<Lease, TryAcquireError> {
         self.0.try_acquire(owner.into(), &request.into_asked()).map_err(|refusal| match refusal {
             Ok((name, held_by)) => TryAcquireError::Busy { name, held_by },

@@ -155,7 +155,9 @@ fn cancelling_at_any_poll_among_others_loses_nothing() {
                         }
                     }
                     if release_before && round == 0 {
+                        // So the victim has been granted something when it goes.
                         held = None;
+                        leases.clear();
                     }
                     if round + 1 == polls.max(1) {
                         futures[victim] = None;

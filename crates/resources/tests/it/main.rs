@@ -5,6 +5,7 @@ mod cancel;
 mod deadlock;
 mod fairness;
 mod model;
+mod panics;
 mod stress;
 mod support;
 mod witness;

@@ -190,3 +190,73 @@ fn nested_rings_neither_hang_nor_starve() {
     assert_eq!((stats.leases, stats.waiting), (0, 0));
     assert_eq!(stats.deadlocks, refused.load(Ordering::Relaxed) as u64);
 }
+
+#[test]
+fn a_snapshot_is_of_one_instant() {
+    let pool = ResourcePool::new();
+    let both = pool.prepare(Request::new().exclusive("x").exclusive("y").exclusive("z")).unwrap();
+    let at_work = AtomicUsize::new(2);
+    std::thread::scope(|s| {
+        for t in 0..2 {
+            let (pool, both, at_work) = (&pool, &both, &at_work);
+            s.spawn(move || {
+                for _ in 0..2_000 {
+                    drop(pool.acquire_blocking(format!("t{t}"), both).unwrap());
+                }
+                at_work.fetch_sub(1, Ordering::SeqCst);
+            });
+        }
+        while at_work.load(Ordering::SeqCst) > 0 {
+            let stats = pool.stats();
+            let in_use = stats.resources.iter().map(|r| r.in_use).collect::<Vec<_>>();
+            assert!(in_use == [0, 0, 0] || in_use == [1, 1, 1], "{in_use:?}");
+            assert_eq!(stats.leases as u64, in_use[0]);
+            assert!(pool.leases().iter().all(|lease| lease.held.len() == 3));
+            for edge in pool.wait_for_graph() {
+                assert_ne!(edge.waiter, edge.blocker);
+            }
+            std::thread::yield_now();
+        }
+    });
+    assert_eq!(pool.stats().acquired, 4_000);
+}
+
+#[test]
+fn races_of_many_threads_are_all_counted() {
+    let pool = ResourcePool::new();
+    let held = pool.try_acquire("a", Request::new().exclusive("x")).unwrap();
+    std::thread::scope(|s| {
+        for t in 0..4 {
+            let pool = &pool;
+            s.spawn(move || {
+                for _ in 0..500 {
+                    assert!(pool.access(format!("t{t}"), "x").is_err());
+                }
+            });
+        }
+    });
+    assert_eq!((pool.stats().races, pool.races().len()), (2_000, 64));
+    drop(held);
+}
+
+#[test]
+fn names_come_and_go_under_many_threads() {
+    let pool = ResourcePool::builder().idle_names(1).build().unwrap();
+    std::thread::scope(|s| {
+        for t in 0..4 {
+            let pool = &pool;
+            s.spawn(move || {
+                for i in 0..300 {
+                    let name = format!("file-{}", (t + i) % 5);
+                    let prepared = pool.prepare(Request::new().exclusive(&*name)).unwrap();
+                    drop(pool.acquire_blocking(format!("t{t}"), &prepared).unwrap());
+                    assert!(pool.resource(&name).is_some(), "a prepared name is known");
+                    assert_eq!(pool.resize(&name, 1).is_err(), pool.define(&*name, 1).is_err());
+                }
+            });
+        }
+    });
+    let stats = pool.stats();
+    assert_eq!((stats.leases, stats.waiting, stats.owners), (0, 0, 0));
+    assert!(stats.resources.len() <= 1, "{} names are kept", stats.resources.len());
+}
