@@ -415,13 +415,15 @@ impl<K, V> Core<K, V> {
     }
 
     pub(crate) fn resize(&self, capacity: u64) {
-        let _alone = self.resizing.lock();
+        let alone = self.resizing.lock();
         self.budget.set_capacity(capacity);
         let share = share(capacity, self.shards.len());
         self.tuner.resize(capacity);
         for Padded(shard) in &self.shards {
             shard.lock().resize(share);
         }
+        // From here on the listener is called, which may resize.
+        drop(alone);
         while self.budget.is_over() {
             let before = self.budget.used();
             for Padded(shard) in &self.shards {

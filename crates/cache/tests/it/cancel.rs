@@ -170,3 +170,23 @@ fn a_panicking_loader_is_followed_by_the_next_in_line() {
     ));
     assert_eq!(cache.stats().load_failures, 3);
 }
+
+#[test]
+fn a_thread_that_waits_goes_on_when_the_leader_vanishes() {
+    let cache: Cache<u64, u64> = Cache::new(10);
+    let mut leader = Box::pin(cache.get_or_load(1, std::future::pending::<Result<u64, ()>>));
+    assert!(poll_once(&mut leader).is_pending());
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| cache.get_or_load_blocking(1, || Ok::<_, ()>(2)));
+        let optional = scope.spawn(|| cache.get_or_load_optional_blocking(1, || Ok::<_, ()>(Some(2))));
+        let insert = scope.spawn(|| cache.get_or_insert_with(1, || 2));
+        while cache.stats().misses < 4 {
+            std::thread::yield_now();
+        }
+        drop(leader);
+        assert_eq!(thread.join().unwrap(), Ok(2));
+        assert_eq!(optional.join().unwrap(), Ok(Some(2)));
+        assert_eq!(insert.join().unwrap(), 2);
+    });
+    assert_eq!((cache.stats().loads, cache.stats().load_failures), (1, 1));
+}

@@ -122,3 +122,24 @@ fn the_same_calls_make_the_same_log() {
     assert!(one.len() > 1_000);
     assert_eq!(one, other);
 }
+
+#[test]
+fn it_may_resize_the_cache() {
+    let slot: Arc<OnceLock<Cache<u32, u32>>> = Arc::default();
+    let inner = slot.clone();
+    let cache = Cache::builder(10)
+        .policy(Policy::Lru)
+        .shards(1)
+        .listener(move |key, _, cause| {
+            if cause == Cause::Size && *key == 0 {
+                inner.get().unwrap().resize(3);
+            }
+        })
+        .build()
+        .unwrap();
+    let cache = slot.get_or_init(|| cache);
+    (0..10).for_each(|key| cache.insert(key, key));
+    cache.resize(5);
+    assert_eq!((cache.capacity(), cache.len()), (3, 3));
+    assert_eq!(cache.stats().listener_panics, 0);
+}

@@ -1,11 +1,13 @@
 //! A panic in the user's code at each of its calls: nothing is lost, nothing hangs, the next call works.
 
+use crate::support::{Wakes, poll_once};
 use ropewalk_cache::{Cache, Policy};
 use ropewalk_sync::{Clock, block_on};
 use std::{
     cell::Cell,
     hash::{Hash, Hasher},
     panic::{AssertUnwindSafe, catch_unwind},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -197,4 +199,81 @@ fn run(policy: Policy, kind: Call, at: usize) -> bool {
     drop(cache);
     assert_eq!(ALIVE.get(), 0, "{kind:?} {at}: dropped once each");
     fired
+}
+
+/// Past the hook: nobody wants to read about it.
+fn boom<T>() -> T {
+    std::panic::resume_unwind(Box::new("wanted"))
+}
+
+fn panics<R>(f: impl FnOnce() -> R) -> bool {
+    catch_unwind(AssertUnwindSafe(f)).is_err()
+}
+
+#[test]
+fn a_panic_in_a_look_or_a_visit_leaves_the_cache_as_it_was() {
+    let cache: Cache<u64, u64> = Cache::builder(500).shards(2).build().unwrap();
+    (0..400).for_each(|key| cache.insert(key, key));
+    assert!(panics(|| cache.with(&1, |_| boom::<u64>())));
+    let mut visited = 0;
+    assert!(panics(|| cache.for_each(|_, _| {
+        visited += 1;
+        if visited == 200 {
+            boom()
+        }
+    })));
+    assert_eq!((cache.len(), cache.weight()), (400, 400));
+    let mut seen = Vec::new();
+    cache.for_each(|key, _| seen.push(*key));
+    seen.sort_unstable();
+    assert!(seen.into_iter().eq(0..400) && cache.get(&1) == Some(1));
+}
+
+#[test]
+fn a_value_that_cannot_be_cloned_out_is_removed_all_the_same() {
+    struct Once(u64);
+    impl Clone for Once {
+        fn clone(&self) -> Self {
+            boom()
+        }
+    }
+    let cache: Cache<u64, Once> = Cache::new(10);
+    cache.insert(1, Once(1));
+    cache.insert(2, Once(2));
+    // Nobody else looks: moved out.
+    assert_eq!(cache.remove(&1).map(|value| value.0), Some(1));
+    cache.with(&2, |value| {
+        assert!(panics(|| cache.remove(&2)));
+        assert_eq!(value.0, 2);
+    });
+    assert!(cache.is_empty() && cache.weight() == 0);
+}
+
+#[test]
+fn a_waker_that_panics_at_a_landing_takes_nobody_along() {
+    struct Bomb;
+    impl std::task::Wake for Bomb {
+        fn wake(self: std::sync::Arc<Self>) {
+            boom()
+        }
+    }
+    let cache: Cache<u64, u64> = Cache::new(10);
+    let gate = ropewalk_sync::Event::new();
+    let load = || async {
+        gate.wait().await;
+        Ok::<_, ()>(7)
+    };
+    let mut leader = Box::pin(cache.get_or_load(1, load));
+    let (mut rude, mut behind) = (Box::pin(cache.get_or_load(1, load)), Box::pin(cache.get_or_load(1, load)));
+    let (bomb, wakes) = (std::sync::Arc::new(Bomb), std::sync::Arc::new(Wakes::default()));
+    assert!(poll_once(&mut leader).is_pending());
+    for (waiter, waker) in [(&mut rude, Waker::from(bomb)), (&mut behind, Waker::from(wakes.clone()))] {
+        assert!(waiter.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    }
+    gate.set();
+    assert!(panics(|| poll_once(&mut leader)), "it goes on to the leader");
+    drop(leader);
+    assert_eq!((wakes.count(), cache.get(&1)), (1, Some(7)));
+    assert_eq!(poll_once(&mut rude), Poll::Ready(Ok(7)));
+    assert_eq!(poll_once(&mut behind), Poll::Ready(Ok(7)));
 }

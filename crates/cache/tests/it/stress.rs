@@ -186,3 +186,34 @@ fn everything_at_once() {
     let gone = stats.expired + stats.removed + stats.replaced + stats.evicted;
     assert_eq!(stats.inserts - gone, stats.len);
 }
+
+#[test]
+fn a_visit_beside_writers_misses_no_entry_that_stays() {
+    let cache: Cache<u64, u64> = Cache::builder(10_000).shards(4).build().unwrap();
+    (0..300).for_each(|key| cache.insert(key, key));
+    let done = std::sync::atomic::AtomicBool::new(false);
+    thread::scope(|scope| {
+        for writer in 1..3_u64 {
+            let (cache, done) = (&cache, &done);
+            scope.spawn(move || {
+                for n in 0.. {
+                    if done.load(SeqCst) {
+                        return;
+                    }
+                    let key = 1_000 * writer + n % 500;
+                    cache.insert(key, key);
+                    cache.invalidate(&(1_000 * writer + (n * 7) % 500));
+                }
+            });
+        }
+        for _ in 0..100 {
+            let mut stay = 0;
+            cache.for_each(|key, value| {
+                assert_eq!(key, value);
+                stay += usize::from(*key < 300);
+            });
+            assert_eq!(stay, 300, "each once");
+        }
+        done.store(true, SeqCst);
+    });
+}
