@@ -5,6 +5,7 @@ use futures_core::Stream;
 use std::{
     any::Any,
     fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -141,6 +142,14 @@ impl Route {
     /// What it carries, if it is a `T`.
     pub fn get<T: Send + Sync + 'static>(&self) -> Option<&T> {
         self.0.as_ref()?.downcast_ref()
+    }
+}
+
+/// What it carries is the user's: a panic in its drop ends here.
+impl Drop for Route {
+    fn drop(&mut self) {
+        let carried = self.0.take();
+        let _dropped = catch_unwind(AssertUnwindSafe(move || drop(carried)));
     }
 }
 

@@ -73,7 +73,13 @@ impl<B: Backend> Nodes<B> {
         let backend = known.unwrap_or_else(|| {
             let fresh = Arc::new((self.connect)(address));
             self.forget_old();
-            self.known.lock().entry(address.into()).or_insert(fresh).clone()
+            let mut known = self.known.lock();
+            if let Some(other) = known.get(address) {
+                // Somebody else was faster. `fresh` is the user's: it drops after the lock is released.
+                return other.clone();
+            }
+            known.insert(address.into(), fresh.clone());
+            fresh
         });
         let id = pick.id();
         OnNode { id, backend, load: Mutex::new(Load { pick: Some(pick), calls, worst: None }) }

@@ -2,8 +2,9 @@
 
 use super::{
     Answer, Engine, Landed, State,
-    flight::{Phase, Waiter},
+    flight::{Flight, Phase, Waiter},
     notify,
+    run::caught,
 };
 use crate::{AskError, BackendError, Completion, ErrorKind, Route, Source, reply::Stored};
 use std::{
@@ -16,11 +17,16 @@ const LENGTH_WEIGHT: f64 = 0.05;
 
 enum Verdict {
     Rest(Duration),
-    Land(Vec<Waiter>, Answer),
+    Land(Box<Flight>, Answer),
 }
 
 impl Engine {
-    pub(super) fn finish(self: &Arc<Self>, id: u64, outcome: Result<Completion, BackendError>, route: Route) {
+    pub(super) fn finish(
+        self: &Arc<Self>,
+        id: u64,
+        outcome: Result<Completion, BackendError>,
+        mut route: Route,
+    ) {
         let now = self.clock.now();
         let outcome = match outcome {
             Ok(completion) => {
@@ -43,7 +49,7 @@ impl Engine {
         };
         let mut state = self.state.lock();
         let Some(latency) = state.release(id, now, &outcome) else { return };
-        let verdict = state.judge(id, now, outcome, route);
+        let verdict = state.judge(id, now, outcome, &mut route);
         let drained = state.drained();
         drop(state);
         self.meters.backend.record_duration(latency);
@@ -52,7 +58,8 @@ impl Engine {
                 let rest = Rest { engine: self.clone(), id, over: false };
                 self.jobs.push(Box::pin(rest.run(delay)));
             }
-            Some(Verdict::Land(waiters, answer)) => self.deliver(waiters, &answer),
+            // What is left of it, routes of the user's, drops here, after the lock is released.
+            Some(Verdict::Land(flight, answer)) => self.deliver(flight.waiters, &answer),
             None => {}
         }
         notify(drained);
@@ -73,8 +80,8 @@ impl Engine {
                 }
                 Err(_) => self.meters.failed.incr(),
             }
-            // It may have left at this moment.
-            let _gone = waiter.answer.send(answer);
+            // It may have left at this moment. Its waker is user code: one that panics costs nobody an answer.
+            let _gone = caught(|| waiter.answer.send(answer));
         }
     }
 
@@ -168,7 +175,7 @@ impl State {
     }
 
     /// What becomes of a flight whose call ended.
-    fn judge(&mut self, id: u64, now: Instant, outcome: Outcome, route: Route) -> Option<Verdict> {
+    fn judge(&mut self, id: u64, now: Instant, outcome: Outcome, route: &mut Route) -> Option<Verdict> {
         let flight = self.flights.get_mut(&id)?;
         let attempts = flight.attempts;
         let answer = match outcome {
@@ -187,7 +194,7 @@ impl State {
                     if let Some(delay) = delay.filter(fits) {
                         flight.phase = Phase::Resting;
                         flight.last = Some(error);
-                        flight.failed.push(route);
+                        flight.failed.push(std::mem::take(route));
                         return Some(Verdict::Rest(delay));
                     }
                 }
@@ -195,6 +202,6 @@ impl State {
             }
         };
         let flight = self.remove(id)?;
-        Some(Verdict::Land(flight.waiters, answer))
+        Some(Verdict::Land(Box::new(flight), answer))
     }
 }

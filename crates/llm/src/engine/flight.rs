@@ -1,6 +1,6 @@
 //! A question on its way, those who wait for it, and what they hold.
 
-use super::{Answer, Engine, group};
+use super::{Answer, Engine, group, run::caught};
 use crate::{
     AskError, BackendError, Reply,
     ask::Options,
@@ -228,7 +228,8 @@ impl Sink {
         let consumer = pieces.consumer.take();
         drop(pieces);
         if let Some(consumer) = consumer {
-            consumer.wake();
+            // User code: one that panics must not end the call.
+            let _woken = caught(|| consumer.wake());
         }
     }
 

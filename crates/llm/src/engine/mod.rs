@@ -52,6 +52,7 @@ use parking_lot::Mutex;
 use ropewalk_batch::BatchQueue;
 use ropewalk_cache::Cache;
 use ropewalk_sync::{Clock, Receiver, Sender, oneshot};
+use run::caught;
 use std::{
     collections::HashMap,
     sync::{
@@ -325,7 +326,8 @@ impl Engine {
         }
         let drained = state.drained();
         drop(state);
-        drop((gone, landed));
+        // The waker of who goes is user code, and so are routes.
+        let _left = caught(move || drop((gone, landed)));
         if let Some(sink) = sink {
             sink.cancel();
         }
@@ -398,7 +400,8 @@ impl State {
 
 fn notify(drained: Vec<Sender<()>>) {
     for sender in drained {
-        let _gone = sender.send(());
+        // Who waits for the end has a waker, which is user code.
+        let _gone = caught(|| sender.send(()));
     }
 }
 

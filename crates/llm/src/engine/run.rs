@@ -189,7 +189,7 @@ impl<F> Drop for Shield<F> {
     }
 }
 
-fn caught<T>(f: impl FnOnce() -> T) -> Result<T, BackendError> {
+pub(super) fn caught<T>(f: impl FnOnce() -> T) -> Result<T, BackendError> {
     catch_unwind(AssertUnwindSafe(f)).map_err(|panic| BackendError::new(ErrorKind::Panicked, message(panic)))
 }
 

@@ -1,6 +1,7 @@
 use crate::fake::{Fake, SECOND, chat, poll, ready};
 use proptest::prelude::*;
-use ropewalk_llm::Source;
+use ropewalk_balance::{Balancer, Node};
+use ropewalk_llm::{AskError, Backend, Call, Nodes, Source};
 use ropewalk_sync::Clock;
 use std::{collections::HashMap, time::Duration};
 
@@ -128,4 +129,55 @@ proptest! {
         let stats = llm.stats();
         prop_assert_eq!((stats.queued, stats.in_flight), (0, 0));
     }
+}
+
+#[test]
+fn a_close_that_is_dropped_stays_closed() {
+    let clock = Clock::virtual_();
+    let fake = Fake::new(&clock);
+    let llm = fake.llm().build().unwrap();
+    let mut ask = llm.ask(chat("q")).into_future();
+    assert!(poll(&mut ask).is_pending());
+    drop(llm.close());
+    let mut more = llm.ask(chat("more")).into_future();
+    assert!(poll(&mut more).is_pending(), "a close that was never polled closes nothing");
+    let mut close = Box::pin(llm.close());
+    assert!(poll(&mut close).is_pending());
+    drop(close);
+    assert_eq!(ready(poll(&mut llm.ask(chat("late")).into_future())), Err(AskError::Closed));
+    clock.advance(SECOND);
+    assert!(ready(poll(&mut ask)).is_ok() && ready(poll(&mut more)).is_ok());
+    ready(poll(&mut Box::pin(llm.close())));
+}
+
+#[test]
+fn a_call_on_a_node_that_is_given_up_after_any_poll_gives_its_place_back() {
+    let clock = Clock::virtual_();
+    let balancer = Balancer::builder().max_in_flight(1).clock(clock.clone()).build().unwrap();
+    balancer.insert(Node::new("a").offers("m")).unwrap();
+    let fake = Fake::new(&clock);
+    let nodes = Nodes::new(balancer.clone(), move |_| fake.clone());
+    let call = || Call::new(chat("q"));
+    let mut first = Box::pin(nodes.complete(call()));
+    assert!(poll(&mut first).is_pending());
+    for polls in 0..3 {
+        // Behind the one that has the node, in the balancer's line.
+        let mut waits = Box::pin(nodes.complete(call()));
+        (0..polls).for_each(|_| assert!(poll(&mut waits).is_pending()));
+    }
+    let mut next = Box::pin(nodes.complete(call()));
+    assert!(poll(&mut next).is_pending());
+    drop(first);
+    for _ in 0..2 {
+        assert!(poll(&mut next).is_pending(), "on the node now");
+    }
+    assert_eq!(balancer.nodes()[0].in_flight, 1);
+    clock.advance(SECOND);
+    assert!(ready(poll(&mut next)).is_ok());
+    let node = &balancer.nodes()[0];
+    assert_eq!(
+        (node.in_flight, node.successes, node.failures),
+        (0, 1, 1),
+        "who gives a call up has waited too long"
+    );
 }

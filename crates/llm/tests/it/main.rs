@@ -3,6 +3,7 @@
 
 mod admission;
 mod cancel;
+mod concurrent;
 mod deadlines;
 mod fake;
 #[cfg(feature = "openai")]

@@ -1,6 +1,18 @@
-use crate::fake::chat;
-use ropewalk_llm::{AskError, Backend, BackendError, Batch, Call, Completion, Deltas, ErrorKind, Llm, Route};
+use crate::fake::{Fake, SECOND, chat, poll, ready};
+use futures_util::stream;
+use ropewalk_balance::{Balancer, Node};
+use ropewalk_llm::{
+    AskError, Backend, BackendError, Batch, Call, Completion, Delta, Deltas, ErrorKind, Llm, Nodes, Retry,
+    Route,
+};
 use ropewalk_sync::Clock;
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+};
 
 /// Panics at the place that the question names.
 struct Fragile {
@@ -158,4 +170,131 @@ fn a_wrong_number_of_answers_to_a_batch_fails_it() {
         let error = crate::fake::ready(crate::fake::poll(&mut ask)).unwrap_err();
         assert!(matches!(error, AskError::Backend { error, .. } if error.kind == ErrorKind::Malformed));
     }
+}
+
+struct Bang;
+
+impl Wake for Bang {
+    fn wake(self: Arc<Self>) {
+        panic!("in a waker");
+    }
+}
+
+/// Polls with a waker that panics when it is woken.
+fn arm<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+    std::pin::Pin::new(future).poll(&mut Context::from_waker(&Waker::from(Arc::new(Bang))))
+}
+
+#[test]
+fn a_waker_that_panics_costs_nobody_an_answer() {
+    let clock = Clock::virtual_();
+    let fake = Fake::new(&clock);
+    let llm = fake.llm().concurrency(1).build().unwrap();
+    let mut bombs: Vec<_> = ["q", "late"].map(|text| llm.ask(chat(text)).into_future()).into();
+    bombs.iter_mut().for_each(|bomb| assert!(arm(bomb).is_pending()));
+    let mut others: Vec<_> = ["q", "r", "late"].map(|text| llm.ask(chat(text)).into_future()).into();
+    others.iter_mut().for_each(|ask| assert!(poll(ask).is_pending()));
+    let (mut closes, mut other) = (Box::pin(llm.close()), Box::pin(llm.close()));
+    assert!(arm(&mut closes).is_pending() && poll(&mut other).is_pending());
+    clock.advance(3 * SECOND);
+    for (ask, text) in others.iter_mut().zip(["q", "r", "late"]) {
+        assert_eq!(*ready(poll(ask)).unwrap().text, *text);
+    }
+    assert!(bombs.iter_mut().all(|bomb| ready(poll(bomb)).is_ok()), "its own answer is there, too");
+    ready(poll(&mut other));
+    let stats = llm.stats();
+    assert_eq!((stats.calls, stats.in_flight, stats.queued), (3, 0, 0));
+}
+
+#[test]
+fn a_waker_that_panics_may_leave_at_any_time() {
+    let clock = Clock::virtual_();
+    let fake = Fake::new(&clock);
+    let llm = fake.llm().concurrency(1).build().unwrap();
+    let mut asks: Vec<_> = ["on its way", "queued"].map(|text| llm.ask(chat(text)).into_future()).into();
+    asks.iter_mut().for_each(|ask| assert!(arm(ask).is_pending()));
+    clock.settle();
+    drop(asks);
+    assert_eq!((llm.stats().left, llm.stats().queued), (2, 0));
+    let mut next = llm.ask(chat("next")).into_future();
+    assert!(poll(&mut next).is_pending());
+    clock.advance(2 * SECOND);
+    assert!(ready(poll(&mut next)).is_ok());
+}
+
+#[test]
+fn a_consumer_whose_waker_panics_gets_every_piece() {
+    let clock = Clock::virtual_();
+    let fake = Fake::new(&clock).streaming(|_| {
+        let end = Delta::new("").end(Completion::default());
+        let pieces = ["a", "b"].map(|text| Ok(Delta::new(text)));
+        Ok(Box::pin(stream::iter(pieces.into_iter().chain([Ok(end)]))))
+    });
+    let llm = fake.llm().build().unwrap();
+    let mut stream = llm.ask_stream(chat("q"));
+    assert!(arm(&mut Box::pin(stream.next())).is_pending());
+    clock.advance(SECOND);
+    assert_eq!(*clock.block_on(stream.finish()).unwrap().text, *"ab");
+    assert_eq!(llm.stats().in_flight, 0);
+}
+
+/// What a route carries, which asks the processor when it drops, and then panics.
+struct Asks(Arc<Mutex<Option<Llm>>>, Arc<AtomicUsize>);
+
+impl Drop for Asks {
+    fn drop(&mut self) {
+        let llm = self.0.lock().unwrap().clone();
+        let running = llm.map_or(0, |llm| llm.stats().in_flight);
+        self.1.fetch_add(1, Ordering::SeqCst);
+        panic!("the drop of a route, with {running} in flight");
+    }
+}
+
+#[test]
+fn what_a_route_carries_drops_under_no_lock_and_may_panic() {
+    struct Routed(Arc<Mutex<Option<Llm>>>, Arc<AtomicUsize>);
+    impl Backend for Routed {
+        async fn complete(&self, call: Call) -> Result<Completion, BackendError> {
+            if call.attempt == 1 {
+                return Err(BackendError::new(ErrorKind::Unavailable, "not yet"));
+            }
+            Ok(Completion::new("fine"))
+        }
+        fn route(&self, batch: &Batch<'_>) -> Result<Route, BackendError> {
+            assert!(batch.failed.iter().all(|route| route.get::<Asks>().is_some()));
+            Ok(Route::new(Asks(self.0.clone(), self.1.clone())))
+        }
+    }
+    let clock = Clock::virtual_();
+    let (slot, dropped) = (Arc::default(), Arc::new(AtomicUsize::new(0)));
+    let backend = Routed(Arc::clone(&slot), dropped.clone());
+    let llm = Llm::builder(backend).clock(clock.clone()).retry(Retry::attempts(2)).build().unwrap();
+    *slot.lock().unwrap() = Some(llm.clone());
+    for text in ["one", "two"] {
+        let mut ask = llm.ask(chat(text)).into_future();
+        assert!(poll(&mut ask).is_pending());
+        clock.advance(60 * SECOND);
+        assert_eq!(*ready(poll(&mut ask)).unwrap().text, *"fine");
+    }
+    assert_eq!(dropped.load(Ordering::SeqCst), 4, "one for each attempt");
+    slot.lock().unwrap().take();
+}
+
+#[test]
+fn a_node_whose_backend_cannot_be_made_fails_that_call_only() {
+    let clock = Clock::virtual_();
+    let balancer = Balancer::builder().clock(clock.clone()).build().unwrap();
+    balancer.insert(Node::new("a").offers("m")).unwrap();
+    let (fake, times) = (Fake::new(&clock), AtomicUsize::new(0));
+    let nodes = Nodes::new(balancer.clone(), move |_| {
+        assert!(times.fetch_add(1, Ordering::SeqCst) > 0, "in connect");
+        fake.clone()
+    });
+    let llm = Llm::builder(nodes).clock(clock.clone()).build().unwrap();
+    assert_panicked(llm.ask_blocking(chat("q")));
+    assert_eq!(balancer.nodes()[0].in_flight, 0, "the node's place is given back");
+    let mut ask = llm.ask(chat("q")).into_future();
+    assert!(poll(&mut ask).is_pending());
+    clock.advance(SECOND);
+    assert!(ready(poll(&mut ask)).is_ok());
 }
