@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use ropewalk_sync::{Clock, WaitQueue};
 use std::{
     fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::Arc,
     time::Instant,
 };
@@ -466,9 +466,13 @@ impl Shared {
         let all = core.stats.running + core.stats.blocked + core.stats.ready == 0 && core.holds == 0;
         let events = core.observed && !core.events.is_empty();
         drop(core);
-        self.wake(woken, all);
+        // Wakers are user code: a panic in one goes on when the observers have been told.
+        let told = catch_unwind(AssertUnwindSafe(|| self.wake(woken, all)));
         if events {
             self.deliver();
+        }
+        if let Err(panic) = told {
+            resume_unwind(panic);
         }
         result
     }

@@ -15,6 +15,7 @@ use crate::{
 use ropewalk_sync::{Cancelled, Elapsed, Polled, Sleep, Ticket};
 use std::{
     fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -168,7 +169,8 @@ impl Future for PopReady {
                 match this.look() {
                     Err(PopError::Empty) => {}
                     taken => {
-                        this.leave();
+                        // The next one's waker is user code: its panic must not take the claim along.
+                        let _told = catch_unwind(AssertUnwindSafe(|| this.leave()));
                         return Poll::Ready(taken);
                     }
                 }

@@ -1,3 +1,4 @@
+use crate::panics;
 use ropewalk_graph::*;
 use std::sync::{
     Arc, Mutex,
@@ -214,4 +215,13 @@ fn a_deep_chain_needs_no_stack() {
     assert_eq!(graph.levels().unwrap().len(), 100_001);
     let effects = graph.fail(first).unwrap();
     assert_eq!(effects.skipped.len(), 100_000);
+}
+
+#[test]
+fn add_panics_for_a_stranger_and_adds_nothing() {
+    let (graph, other) = (Graph::new(), Graph::new());
+    let stranger = other.add(Task::new("stranger"));
+    assert!(panics(|| graph.add(Task::new("x").after(stranger))));
+    assert!(graph.is_empty() && graph.stats().added == 0);
+    graph.add(Task::new("x"));
 }

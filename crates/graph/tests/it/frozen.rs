@@ -1,3 +1,4 @@
+use crate::boom;
 use proptest::prelude::*;
 use ropewalk_graph::*;
 use std::{
@@ -206,6 +207,140 @@ fn rayon_runs_everything_once() {
         })
         .unwrap();
     assert_eq!((report.completed, count.into_inner()), (1_001, 1_001));
+}
+
+#[cfg(feature = "rayon")]
+#[test]
+fn a_panic_on_rayon_fails_its_own_task_only() {
+    let graph = Graph::new();
+    let bad = graph.add(Task::new("bad"));
+    let behind = graph.add(Task::new("behind").after(bad));
+    let fine = graph.add(Task::new("fine"));
+    let body = |task: TaskRef<'_>| {
+        if task.name() == "bad" {
+            boom();
+        }
+    };
+    let report = *graph.freeze().unwrap().run_rayon(body).unwrap_err().report;
+    assert_eq!((report.status(bad), report.status(behind)), (Some(Status::Failed), Some(Status::Skipped)));
+    assert_eq!(report.status(fine), Some(Status::Completed));
+
+    let graph = Graph::builder().on_failure(FailurePolicy::FailFast).build().unwrap();
+    let bad = graph.add(Task::new("bad"));
+    let late = graph.add(Task::new("late").after(bad).rule(TriggerRule::AllDone));
+    let report = *graph.freeze().unwrap().run_rayon(body).unwrap_err().report;
+    assert_eq!((report.status(bad), report.status(late)), (Some(Status::Failed), Some(Status::Cancelled)));
+}
+
+#[test]
+fn a_panic_on_threads_of_its_own_fails_its_own_task_only() {
+    let graph = Graph::new();
+    let bad = graph.add(Task::new("bad"));
+    let fine: Vec<_> = (0..20).map(|_| graph.add(Task::new("fine"))).collect();
+    let frozen = graph.freeze().unwrap();
+    for threads in [1, 3] {
+        let body = |task: TaskRef<'_>| {
+            if task.name() == "bad" {
+                boom();
+            }
+        };
+        let report = *frozen.run_scoped(threads, body).unwrap_err().report;
+        assert_eq!((report.status(bad), report.failed), (Some(Status::Failed), 1));
+        assert!(fine.iter().all(|&id| report.status(id) == Some(Status::Completed)));
+    }
+}
+
+#[test]
+fn a_wait_that_is_dropped_lets_the_run_go_on() {
+    let graph = Graph::new();
+    let first = graph.add(Task::new("first"));
+    (0..50).for_each(|_| _ = graph.add(Task::new("x").after(first)));
+    let (gate, ran) = (Arc::new(Barrier::new(2)), Arc::new(AtomicUsize::new(0)));
+    let workers = Workers::new(2);
+    let run = graph
+        .freeze()
+        .unwrap()
+        .run(&workers, {
+            let (gate, ran) = (gate.clone(), ran.clone());
+            move |task| {
+                if task.name() == "first" {
+                    gate.wait();
+                }
+                ran.fetch_add(1, Ordering::Relaxed);
+            }
+        })
+        .unwrap();
+    let mut wait = run.into_future();
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(wait.as_mut().poll(&mut cx).is_pending());
+    drop(wait);
+    gate.wait();
+    drop(workers);
+    assert_eq!(ran.load(Ordering::Relaxed), 51);
+}
+
+#[test]
+fn runs_beside_a_shutdown_are_refused_or_finished() {
+    let graph = Graph::new();
+    let a = graph.add(Task::new("a"));
+    graph.add(Task::new("b").after(a));
+    let frozen = graph.freeze().unwrap();
+    for _ in 0..50 {
+        let workers = Workers::new(2);
+        let (ran, accepted) = (Arc::new(AtomicUsize::new(0)), AtomicUsize::new(0));
+        let gate = Barrier::new(3);
+        std::thread::scope(|s| {
+            for _ in 0..2 {
+                s.spawn(|| {
+                    gate.wait();
+                    for _ in 0..5 {
+                        let ran = ran.clone();
+                        let body = move |_: TaskRef<'_>| _ = ran.fetch_add(1, Ordering::Relaxed);
+                        match frozen.run(&workers, body) {
+                            Ok(run) => {
+                                accepted.fetch_add(1, Ordering::Relaxed);
+                                while !run.is_finished() {
+                                    std::thread::yield_now();
+                                }
+                                assert_eq!(run.remaining(), 0);
+                            }
+                            Err(refused) => assert_eq!(refused, RunError::ShutDown),
+                        }
+                    }
+                });
+            }
+            gate.wait();
+            workers.shutdown();
+        });
+        drop(workers);
+        assert_eq!(ran.load(Ordering::Relaxed), 2 * accepted.into_inner());
+    }
+}
+
+#[test]
+fn a_body_that_panics_in_its_drop_leaves_the_workers_at_work() {
+    struct Rude;
+    impl Drop for Rude {
+        fn drop(&mut self) {
+            boom();
+        }
+    }
+    let graph = Graph::new();
+    graph.add(Task::new("x"));
+    let frozen = graph.freeze().unwrap();
+    let workers = Workers::new(1);
+    let (rude, gate) = (Rude, Arc::new(Barrier::new(2)));
+    let inside = gate.clone();
+    let run = frozen
+        .run(&workers, move |_| {
+            let _held = &rude;
+            inside.wait();
+        })
+        .unwrap();
+    // The worker drops the last share.
+    drop(run);
+    gate.wait();
+    assert_eq!(frozen.run(&workers, |_| ()).unwrap().wait().unwrap().completed, 1);
 }
 
 const RULES: [TriggerRule; 5] = [

@@ -11,6 +11,29 @@ mod triggers;
 
 use ropewalk_graph as graph;
 
+/// A waker that is user code at its worst.
+struct Bomb;
+
+impl std::task::Wake for Bomb {
+    fn wake(self: std::sync::Arc<Self>) {
+        boom()
+    }
+}
+
+fn bomb() -> std::task::Waker {
+    std::sync::Arc::new(Bomb).into()
+}
+
+/// Past the hook: nobody wants to read about it.
+fn boom() {
+    std::panic::resume_unwind(Box::new("wanted"));
+}
+
+/// Tells whether `f` panicked.
+fn panics<R>(f: impl FnOnce() -> R) -> bool {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).is_err()
+}
+
 #[test]
 fn types_are_send_and_sync() {
     fn assert_send_sync<T: Send + Sync>() {}

@@ -1,8 +1,13 @@
+use crate::{bomb, panics};
 use ropewalk_graph::*;
 use ropewalk_sync::{Clock, block_on};
 use std::{
-    pin::pin,
-    task::{Context, Poll, Waker},
+    pin::{Pin, pin},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    task::{Context, Poll, Wake, Waker},
     time::Duration,
 };
 
@@ -181,4 +186,115 @@ async fn tasks_and_threads_share_the_work() {
     }
     done += thread.join().unwrap();
     assert_eq!(done, 201);
+}
+
+#[test]
+fn a_bounded_pop_that_is_dropped_passes_its_hint_on() {
+    let clock = Clock::virtual_();
+    let graph = Graph::builder().clock(clock.clone()).build().unwrap();
+    let _hold = graph.hold();
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut second = pin!(graph.pop_ready());
+    let mut first = Box::pin(graph.pop_ready_timeout(Duration::from_secs(9)));
+    assert!(first.as_mut().poll(&mut cx).is_pending());
+    assert!(second.as_mut().poll(&mut cx).is_pending());
+    graph.add(Task::new("a"));
+    drop(first);
+    assert!(matches!(second.as_mut().poll(&mut cx), Poll::Ready(Ok(_))));
+}
+
+/// Who waits with a waker that panics, and one behind it who counts.
+fn two_in_line(graph: &Graph) -> (Box<PopReady>, Box<PopReady>, Arc<Woken>) {
+    let (mut rude, mut behind) = (Box::new(graph.pop_ready()), Box::new(graph.pop_ready()));
+    let woken = Arc::new(Woken::default());
+    assert!(Pin::new(&mut *rude).poll(&mut Context::from_waker(&bomb())).is_pending());
+    let waker = Waker::from(woken.clone());
+    assert!(Pin::new(&mut *behind).poll(&mut Context::from_waker(&waker)).is_pending());
+    (rude, behind, woken)
+}
+
+#[derive(Default)]
+struct Woken(AtomicUsize);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, SeqCst);
+    }
+}
+
+#[test]
+fn a_waker_that_panics_takes_nothing_along() {
+    let told = Arc::new(AtomicUsize::new(0));
+    let counted = told.clone();
+    let graph = Graph::builder()
+        .observer(move |_| {
+            counted.fetch_add(1, SeqCst);
+        })
+        .build()
+        .unwrap();
+    let a = graph.add(Task::new("a"));
+    let [b, c] = ["b", "c"].map(|name| graph.add(Task::new(name).after(a)));
+    let claim = graph.try_pop_ready().unwrap();
+    let (mut rude, mut behind, woken) = two_in_line(&graph);
+    let before = told.load(SeqCst);
+    assert!(panics(|| graph.complete(claim)), "it goes on to the caller");
+    assert_eq!(told.load(SeqCst) - before, 3, "the observers have been told of all three");
+    assert_eq!(woken.0.load(SeqCst), 1);
+    assert_eq!((graph.status(a), graph.ready()), (Ok(Status::Completed), vec![b, c]));
+    let mut cx = Context::from_waker(Waker::noop());
+    let claims = [&mut rude, &mut behind].map(|waiter| match Pin::new(&mut **waiter).poll(&mut cx) {
+        Poll::Ready(Ok(claim)) => claim,
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(claims.map(|claim| claim.task()), [b, c]);
+
+    // One that leaves: its hint is the next one's although that one's waker panics.
+    let mut first = Box::new(graph.pop_ready());
+    assert!(Pin::new(&mut *first).poll(&mut cx).is_pending());
+    let (mut rude, behind, woken) = two_in_line(&graph);
+    graph.add(Task::new("d"));
+    assert!(panics(|| drop(first)));
+    assert!(matches!(Pin::new(&mut *rude).poll(&mut cx), Poll::Ready(Ok(_))));
+    assert_eq!(woken.0.load(SeqCst), 0);
+    drop(behind);
+
+    // The end of the graph is told to everybody.
+    let graph = Graph::new();
+    let hold = graph.hold();
+    let (mut rude, mut behind, woken) = two_in_line(&graph);
+    assert!(panics(|| drop(hold)));
+    assert_eq!(woken.0.load(SeqCst), 1);
+    for waiter in [&mut rude, &mut behind] {
+        assert_eq!(Pin::new(&mut **waiter).poll(&mut cx), Poll::Ready(Err(PopError::Finished)));
+    }
+}
+
+#[test]
+fn a_waker_that_panics_does_not_take_the_claim_along() {
+    // While the first takes its task, an observer puts another behind it and makes a second task ready, whose hint
+    // goes to the first: it passes the hint on to the one behind, whose waker panics.
+    type Inner = Mutex<Option<(Graph, Box<PopReady>)>>;
+    let inner: Arc<Inner> = Arc::default();
+    let taken = inner.clone();
+    let graph = Graph::builder()
+        .observer(move |event| {
+            if !matches!(event.change, Change::Status { to: Status::Running, .. }) {
+                return;
+            }
+            let Some((graph, mut behind)) = taken.lock().unwrap().take() else { return };
+            assert!(Pin::new(&mut *behind).poll(&mut Context::from_waker(&bomb())).is_pending());
+            graph.add(Task::new("b"));
+            *taken.lock().unwrap() = Some((graph, behind));
+        })
+        .build()
+        .unwrap();
+    let a = graph.add(Task::new("a"));
+    *inner.lock().unwrap() = Some((graph.clone(), Box::new(graph.pop_ready())));
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut first = pin!(graph.pop_ready());
+    let Poll::Ready(Ok(claim)) = first.as_mut().poll(&mut cx) else { panic!("a is ready") };
+    assert_eq!(claim.task(), a);
+    let (_, mut behind) = inner.lock().unwrap().take().unwrap();
+    assert!(matches!(Pin::new(&mut *behind).poll(&mut cx), Poll::Ready(Ok(_))));
+    assert_eq!(graph.stats().observer_panics, 0);
 }

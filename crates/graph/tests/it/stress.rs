@@ -163,3 +163,58 @@ fn growing_shrinking_and_cancelling_under_load_ends() {
     assert_eq!(stats.started as usize, ran.into_inner());
     assert!(expected.into_inner() == 2_000 && stats.added as usize >= stats.finished());
 }
+
+#[test]
+fn of_many_starts_one_gets_the_claim() {
+    for _ in 0..200 {
+        let graph = Graph::new();
+        let a = graph.add(Task::new("a"));
+        let (gate, claims) = (Barrier::new(3), AtomicUsize::new(0));
+        std::thread::scope(|s| {
+            for _ in 0..3 {
+                s.spawn(|| {
+                    gate.wait();
+                    claims.fetch_add(usize::from(graph.start(a).is_ok()), Ordering::Relaxed);
+                });
+            }
+        });
+        assert_eq!((claims.into_inner(), graph.info(a).unwrap().attempts), (1, 1));
+    }
+}
+
+#[test]
+fn readers_beside_writers_see_one_instant() {
+    let graph = Graph::new();
+    let done = AtomicUsize::new(0);
+    std::thread::scope(|s| {
+        for _ in 0..2 {
+            s.spawn(|| {
+                for _ in 0..400 {
+                    let a = graph.add(Task::new("a"));
+                    let b = graph.add(Task::new("b").after(a));
+                    graph.complete(a).unwrap();
+                    graph.complete(b).unwrap();
+                    graph.remove_finished();
+                }
+                done.fetch_add(1, Ordering::Relaxed);
+            });
+        }
+        while done.load(Ordering::Relaxed) < 2 {
+            let stats = graph.stats();
+            assert_eq!(stats.added - stats.removed, (stats.unfinished() + stats.finished()) as u64);
+            let tasks = graph.tasks();
+            for task in &tasks {
+                // What it waits for is there too, and its count is of the same instant.
+                let open = tasks
+                    .iter()
+                    .filter(|other| task.dependencies.contains(&other.id) && !other.status.is_finished());
+                assert_eq!(open.count(), task.waiting_for, "{task:?}");
+            }
+            let levels = graph.levels().unwrap();
+            assert!(levels.len() <= 2 && levels.iter().flatten().count() <= 4);
+            let frozen = graph.freeze().unwrap();
+            assert!(frozen.tasks().all(|task| task.waits_for().all(|on| on < task.number())));
+        }
+    });
+    assert_eq!(graph.stats().added, 1_600);
+}
