@@ -3,15 +3,18 @@
 use crate::{
     driver::Exec,
     error::{BuildError, ResizeError},
+    holder::Alarm,
+    lane::Lane,
     manager::{Managed, Role},
     pool::{Handle, Pool},
+    raw::shelf::MAX_PLACES,
     shared::Shared,
     state::State,
     waits::Held,
     workers::Workers,
 };
 use ropewalk_measure::Histogram;
-use ropewalk_sync::{Background, Clock, Event, Signal, Spawn, Threads, WaitQueue};
+use ropewalk_sync::{Background, Clock, Event, Signal, Spawn, Threads};
 use std::{
     fmt,
     hash::{BuildHasher, RandomState},
@@ -23,6 +26,9 @@ use std::{
 
 /// The most connections a pool can be asked to hold.
 pub const MAX_SIZE: usize = 65_536;
+
+/// The most steps that may be stuck; their connections keep their places, of which there are not more.
+const MAX_STUCK: usize = MAX_PLACES - 2 * MAX_SIZE;
 
 /// Which idle connection is handed out next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -223,7 +229,8 @@ impl<M: Managed> Builder<M> {
 
     /// How many blocking steps that outlive their bound may lose their thread while the pool opens a
     /// replacement for their connection. Beyond it a stuck connection keeps its slot, so that a
-    /// server that hangs cannot pile up threads without end. Default: as many as the maximum size.
+    /// server that hangs cannot pile up threads without end. Default: as many as the maximum size; never more
+    /// than 131,071.
     pub fn max_stuck(mut self, stuck: usize) -> Self {
         self.max_stuck = Some(stuck);
         self
@@ -277,17 +284,22 @@ impl<M: Managed> Builder<M> {
         }
         let config = Config {
             check_after: self.check.unwrap_or_else(|| self.manager.check_after()),
-            max_stuck: self.max_stuck.unwrap_or(max),
+            max_stuck: self.max_stuck.unwrap_or(max).min(MAX_STUCK),
             ..self.config
         };
         let seed = self.seed.unwrap_or_else(|| RandomState::new().hash_one(0u8));
         let has_writer = self.manager.has_writer();
+        let origin = self.clock.now();
+        let lane = |role, min, max, seed| {
+            let alarm = Alarm::new(origin);
+            Lane::new(config.order, alarm.clone(), |places| State::new(role, min, max, seed, alarm, places))
+        };
         let lanes: Vec<_> = match (has_writer, max) {
-            (false, _) => vec![State::new(Role::Any, min, max, seed)],
-            (true, 1) => vec![State::new(Role::Writer, min, max, seed)],
+            (false, _) => vec![lane(Role::Any, min, max, seed)],
+            (true, 1) => vec![lane(Role::Writer, min, max, seed)],
             (true, _) => vec![
-                State::new(Role::Any, min.saturating_sub(1), max - 1, seed),
-                State::new(Role::Writer, min.min(1), 1, seed ^ 1),
+                lane(Role::Any, min.saturating_sub(1), max - 1, seed),
+                lane(Role::Writer, min.min(1), 1, seed ^ 1),
             ],
         };
         let spawner = self.spawner.unwrap_or_else(|| Arc::new(Threads::new(&self.clock)));
@@ -301,11 +313,11 @@ impl<M: Managed> Builder<M> {
                 check_timeout: self.check_timeout,
             },
             config,
-            lanes: lanes.into_iter().map(WaitQueue::with_state).collect(),
+            lanes: lanes.into(),
+            owners: Arc::default(),
             keeper: Signal::new(),
             drained: Event::new(),
             waits: Histogram::new(),
-            holds: Histogram::new(),
         });
         let keeper = catch_unwind(AssertUnwindSafe(|| {
             Background::spawn("ropewalk-pool", &*spawner, crate::keeper::keep(shared.clone()))

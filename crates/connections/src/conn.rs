@@ -1,6 +1,7 @@
 //! A connection in a caller's hands.
 
 use crate::{
+    holder::Owner,
     manager::{Managed, Manager},
     shared::Shared,
     state::Entry,
@@ -41,8 +42,7 @@ impl<M: Managed> Conn<M> {
         self.here();
         let Some(mut lease) = self.lease.take() else { unreachable!("just looked") };
         let Some(entry) = lease.entry.take() else { unreachable!("a lease has its entry until it ends") };
-        lease.shared.detach(lease.lane, &entry.meta);
-        entry.conn
+        lease.shared.detach(lease.lane, entry)
     }
 
     /// Gives the connection back to be closed, for one that the caller knows to be spoilt.
@@ -167,11 +167,19 @@ pub(crate) struct Lease<M: Managed> {
     pub(crate) lane: usize,
     pub(crate) entry: Option<Entry<M::Conn>>,
     pub(crate) fate: Option<CloseCause>,
+    /// Reports name it for as long as the connection is held.
+    #[expect(dead_code, reason = "kept alive for reports")]
+    owner: Option<Arc<Owner>>,
 }
 
 impl<M: Managed> Lease<M> {
-    pub(crate) fn new(shared: Arc<Shared<M>>, lane: usize, entry: Entry<M::Conn>) -> Self {
-        Self { shared, lane, entry: Some(entry), fate: None }
+    pub(crate) fn new(
+        shared: Arc<Shared<M>>,
+        lane: usize,
+        entry: Entry<M::Conn>,
+        owner: Option<Arc<Owner>>,
+    ) -> Self {
+        Self { shared, lane, entry: Some(entry), fate: None, owner }
     }
 
     fn entry(&self) -> &Entry<M::Conn> {

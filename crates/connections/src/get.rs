@@ -3,6 +3,7 @@
 use crate::{
     conn::{Conn, Lease},
     error::GetError,
+    holder::Owner,
     manager::{Managed, Role},
     pool::Pool,
     shared::{Entered, Grant, Refusal, Shared},
@@ -32,7 +33,7 @@ pub(crate) async fn acquire<M: Managed>(
         Entered::Served(lease) => return Ok(Conn::new(lease)),
         Entered::Waiting(ticket) => ticket,
     };
-    let wait = Wait { shared: shared.clone(), lane, ticket: Some(ticket) };
+    let wait = Wait { shared: shared.clone(), lane, owner: pool.owner.clone(), ticket: Some(ticket) };
     let outcome = shared.exec.clock.timeout(limit, wait).await;
     let waited = shared.now().saturating_duration_since(since);
     shared.waits.record_duration(waited);
@@ -48,6 +49,7 @@ pub(crate) async fn acquire<M: Managed>(
 struct Wait<M: Managed> {
     shared: Arc<Shared<M>>,
     lane: usize,
+    owner: Option<Arc<Owner>>,
     ticket: Option<Ticket<Party, Grant<M>>>,
 }
 
@@ -60,7 +62,11 @@ impl<M: Managed> Future for Wait<M> {
             match self.shared.lanes[self.lane].poll(ticket, cx) {
                 Polled::Ready(grant) => {
                     self.ticket = None;
-                    return Poll::Ready(grant.map(|entry| Lease::new(self.shared.clone(), self.lane, entry)));
+                    return Poll::Ready(
+                        grant.map(|entry| {
+                            Lease::new(self.shared.clone(), self.lane, entry, self.owner.take())
+                        }),
+                    );
                 }
                 Polled::Pending => return Poll::Pending,
                 Polled::Rejoined => self.shared.serve(self.lane),

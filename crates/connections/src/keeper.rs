@@ -6,9 +6,10 @@
 
 use crate::{
     error::ConnectError,
+    lane::Section,
     manager::Managed,
-    shared::{LockedLane, Refusal, Shared, drop_quietly, open},
-    state::{CHECKING, Phase, Todo},
+    shared::{Refusal, Shared, drop_quietly},
+    state::{CHECKING, Entry, Phase, Todo},
     stats::CloseCause,
     waits::Held,
 };
@@ -37,22 +38,25 @@ impl<M: Managed> Shared<M> {
         let mut todo = Todo::default();
         let mut leaks = Vec::new();
         let mut q = self.lanes[lane].lock();
-        q.alarm = None;
+        // Whatever is put on the shelf or taken from it after the lift below sees this, and rings for itself.
+        q.alarm.reset();
         // What may hold an error of the user's is dropped outside the latch.
-        let refusals = self.take_back_unpolled(&mut q, now, &mut todo);
+        let refusals = self.take_back_unpolled(&mut q, lane, now, &mut todo);
         let old_errors = self.give_up_stuck(&mut q, now, &mut todo);
+        let mut idle = q.lift();
         if !q.closed {
-            self.reap(&mut q, now, &mut todo);
-            self.refresh(&mut q, now, &mut todo);
+            self.reap(&mut q, &mut idle, now, &mut todo);
+            self.refresh(&mut q, &mut idle, now, &mut todo);
             q.probe(now, &mut todo);
             self.restock(&mut q, now, &mut todo);
         }
-        self.find_leaks(&mut q, now, &mut leaks, &mut todo);
-        self.set_alarms(&mut q, now, &mut todo);
-        let alarm = q.alarm;
+        self.find_leaks(&mut q, lane, now, &mut leaks, &mut todo);
+        self.set_alarms(&mut q, &idle, now, &mut todo);
+        q.lay(idle);
+        let alarm = q.alarm.at();
         let closed = q.closed;
         // A waker that panics must not end the keeper; the panic hook has reported it.
-        let _woken = open::<M>(q);
+        let _woken = q.unlatch();
         drop_quietly((refusals, old_errors));
         // This is the keeper: it need not be rung.
         todo.ring = false;
@@ -73,7 +77,8 @@ impl<M: Managed> Shared<M> {
     /// connections about to come.
     fn take_back_unpolled(
         &self,
-        q: &mut LockedLane<'_, M>,
+        q: &mut Section<'_, M>,
+        lane: usize,
         now: Instant,
         todo: &mut Todo<M::Conn>,
     ) -> Vec<Refusal<M::Error>> {
@@ -85,7 +90,7 @@ impl<M: Managed> Shared<M> {
             match grant {
                 Ok(entry) => {
                     q.tally.regrants += 1;
-                    self.hand_over(q, entry, now, todo);
+                    self.hand_over(q, lane, entry, now, todo);
                 }
                 // Told again when its waiter returns.
                 Err(refusal) => refusals.push(refusal),
@@ -108,7 +113,7 @@ impl<M: Managed> Shared<M> {
     /// Gives errors that must be dropped outside the latch.
     fn give_up_stuck(
         &self,
-        q: &mut LockedLane<'_, M>,
+        q: &mut Section<'_, M>,
         now: Instant,
         todo: &mut Todo<M::Conn>,
     ) -> Vec<ConnectError<M::Error>> {
@@ -119,7 +124,7 @@ impl<M: Managed> Shared<M> {
                 let bound = match phase {
                     Phase::Opening => bounds.connect,
                     Phase::Checking | Phase::Resetting | Phase::Closing(_) => bounds.check,
-                    Phase::Idle | Phase::InUse { .. } => return None,
+                    Phase::Serving => return None,
                 };
                 since.checked_add(bound).is_some_and(|at| at <= now).then_some(slot)
             });
@@ -135,7 +140,7 @@ impl<M: Managed> Shared<M> {
                     q.tally.checks_failed += 1;
                     q.tally.closed[CloseCause::Stuck.index()] += 1;
                 }
-                Some(Phase::Idle | Phase::InUse { .. } | Phase::Resetting | Phase::Closing(_)) | None => {
+                Some(Phase::Serving | Phase::Resetting | Phase::Closing(_)) | None => {
                     q.tally.closed[CloseCause::Stuck.index()] += 1;
                 }
             }
@@ -144,12 +149,18 @@ impl<M: Managed> Shared<M> {
     }
 
     /// Closes idle connections that are too old or too many.
-    fn reap(&self, q: &mut LockedLane<'_, M>, now: Instant, todo: &mut Todo<M::Conn>) {
-        let mut at = 0;
-        while let Some(entry) = q.idle.get(at) {
-            let old = entry.meta.expires.is_some_and(|expires| expires <= now);
-            let rested =
-                entry.meta.idle_since.checked_add(self.config.idle_timeout).is_some_and(|end| end <= now);
+    fn reap(
+        &self,
+        q: &mut Section<'_, M>,
+        idle: &mut Vec<Entry<M::Conn>>,
+        now: Instant,
+        todo: &mut Todo<M::Conn>,
+    ) {
+        // Those that have lain for longest first.
+        for at in (0..idle.len()).rev() {
+            let meta = &idle[at].meta;
+            let old = meta.expires.is_some_and(|expires| expires <= now);
+            let rested = meta.idle_since.checked_add(self.config.idle_timeout).is_some_and(|end| end <= now);
             let cause = if old {
                 CloseCause::Lifetime
             } else if rested && q.staying() > q.min {
@@ -157,47 +168,54 @@ impl<M: Managed> Shared<M> {
             } else if q.staying() > q.max {
                 CloseCause::Resized
             } else {
-                at += 1;
                 continue;
             };
-            if let Some(entry) = q.idle.remove(at) {
-                q.close(entry, cause, self.bounds(), now, todo);
-            }
+            q.close(idle.remove(at), cause, self.bounds(), now, todo);
         }
     }
 
     /// Checks the idle connection that has gone unchecked for longest, if it is time.
-    fn refresh(&self, q: &mut LockedLane<'_, M>, now: Instant, todo: &mut Todo<M::Conn>) {
+    fn refresh(
+        &self,
+        q: &mut Section<'_, M>,
+        idle: &mut Vec<Entry<M::Conn>>,
+        now: Instant,
+        todo: &mut Todo<M::Conn>,
+    ) {
         if !q.is_empty() || q.count(CHECKING) > 0 {
             return;
         }
         let due =
             |verified: Instant| verified.checked_add(self.config.check_every).is_some_and(|at| at <= now);
-        let oldest = (0..q.idle.len()).min_by_key(|&at| q.idle[at].meta.verified);
-        let Some(at) = oldest.filter(|&at| due(q.idle[at].meta.verified)) else { return };
-        if let Some(entry) = q.idle.remove(at) {
-            q.start(entry, Phase::Checking, self.bounds(), now, todo);
-        }
+        let oldest = (0..idle.len()).rev().min_by_key(|&at| idle[at].meta.verified);
+        let Some(at) = oldest.filter(|&at| due(idle[at].meta.verified)) else { return };
+        q.start(idle.remove(at), Phase::Checking, self.bounds(), now, todo);
     }
 
     fn find_leaks(
         &self,
-        q: &mut LockedLane<'_, M>,
+        q: &mut Section<'_, M>,
+        lane: usize,
         now: Instant,
         leaks: &mut Vec<Held>,
         todo: &mut Todo<M::Conn>,
     ) {
         let after = self.config.leak_after;
-        let role = q.role;
+        if now.checked_add(after).is_none() {
+            return;
+        }
+        let (origin, role) = (q.alarm.origin, q.role);
         let mut next = None;
-        for (party, reported) in q.parties_mut() {
-            let at = party.since.checked_add(after);
-            if *reported {
+        for holder in self.lanes[lane].shelf.labels(&q.places) {
+            let Some(since) = holder.since().and_then(|since| origin.instant(since)) else { continue };
+            let at = since.checked_add(after);
+            if holder.is_reported() {
                 continue;
             }
             if at.is_some_and(|at| at <= now) {
-                *reported = true;
-                leaks.push(Held::new(&self.config.name, party, role, now));
+                holder.excuse();
+                let party = holder.look(origin, &self.owners);
+                leaks.extend(party.map(|party| Held::new(&self.config.name, &party, role, now)));
             } else {
                 next = [next, at].into_iter().flatten().min();
             }
@@ -207,7 +225,13 @@ impl<M: Managed> Shared<M> {
     }
 
     /// The earliest thing that is still to come.
-    fn set_alarms(&self, q: &mut LockedLane<'_, M>, now: Instant, todo: &mut Todo<M::Conn>) {
+    fn set_alarms(
+        &self,
+        q: &mut Section<'_, M>,
+        idle: &[Entry<M::Conn>],
+        now: Instant,
+        todo: &mut Todo<M::Conn>,
+    ) {
         let spare = q.staying() > q.min;
         let checking = q.count(CHECKING) > 0;
         let mut next =
@@ -216,7 +240,7 @@ impl<M: Managed> Shared<M> {
         // rings; looking again at once would be a busy loop.
         let mut consider =
             |at: Option<Instant>| next = [next, at.filter(|&at| at > now)].into_iter().flatten().min();
-        for entry in &q.idle {
+        for entry in idle {
             consider(entry.meta.expires);
             if spare {
                 consider(entry.meta.idle_since.checked_add(self.config.idle_timeout));
@@ -233,7 +257,7 @@ impl<M: Managed> Shared<M> {
                     Phase::Checking | Phase::Resetting | Phase::Closing(_) => {
                         consider(since.checked_add(bounds.check));
                     }
-                    Phase::Idle | Phase::InUse { .. } => {}
+                    Phase::Serving => {}
                 }
             }
         }

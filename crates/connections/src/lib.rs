@@ -65,18 +65,24 @@
 //! * `postgres`: `Postgres` over tokio-postgres.
 //! * `serde`: `Serialize` for statistics and reports.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod builder;
 mod conn;
 mod driver;
 mod error;
 mod get;
+mod holder;
+mod identity;
 mod keeper;
+mod lane;
 mod manager;
 mod pool;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[allow(unsafe_code)]
+#[doc(hidden)]
+pub mod raw;
 mod shared;
 #[cfg(feature = "sqlite")]
 mod sqlite;

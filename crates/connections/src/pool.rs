@@ -5,9 +5,10 @@ use crate::{
     conn::{Conn, Lease},
     error::{CloseError, GetError, ResizeError, TryGetError},
     get::acquire,
+    holder::Owner,
     manager::{Async, AsyncManager, Managed, Manager, Role},
     shared::Shared,
-    state::{Party, Phase, Todo},
+    state::{Party, Todo},
     stats::{CloseCause, PoolStats},
     waits::Waits,
 };
@@ -24,7 +25,7 @@ use std::{fmt, ops::RangeInclusive, panic::Location, sync::Arc, time::Duration};
 /// served. A connection that is given back goes straight to the head of the line.
 pub struct Pool<M: Managed> {
     pub(crate) handle: Arc<Handle<M>>,
-    pub(crate) owner: Option<Arc<str>>,
+    pub(crate) owner: Option<Arc<Owner>>,
 }
 
 /// What all clones of a pool share; its drop is the pool's end.
@@ -201,7 +202,8 @@ impl<M: Managed> Pool<M> {
 
     /// The same pool, whose callers carry the name `owner` in reports: [`waits`](Self::waits), leaks.
     pub fn owner(&self, owner: impl Into<Arc<str>>) -> Self {
-        Self { handle: self.handle.clone(), owner: Some(owner.into()) }
+        let owner = self.handle.shared.owners.name(owner.into());
+        Self { handle: self.handle.clone(), owner: Some(owner) }
     }
 
     /// The pool's name.
@@ -237,10 +239,12 @@ impl<M: Managed> Pool<M> {
             return Err(ResizeError::Closed);
         }
         (q.min, q.max, q.limit, q.probe_at) = (min, max, max, None);
+        let mut idle = q.lift();
         while q.staying() > q.max {
-            let Some(entry) = q.idle.pop_front() else { break };
+            let Some(entry) = idle.pop() else { break };
             q.close(entry, CloseCause::Resized, shared.bounds(), now, &mut todo);
         }
+        q.lay(idle);
         shared.restock(&mut q, now, &mut todo);
         // A lower minimum may let idle ones go.
         todo.ring = true;
@@ -259,18 +263,26 @@ impl<M: Managed> Pool<M> {
         let location = Location::caller();
         let mut closed = 0;
         for lane in 0..shared.lanes.len() {
-            let slots: Vec<_> = shared.lanes[lane].lock().idle.iter().map(|entry| entry.meta.slot).collect();
+            let mut q = shared.lanes[lane].lock();
+            let idle = q.lift();
+            let slots: Vec<_> = idle.iter().rev().map(|entry| entry.meta.slot).collect();
+            q.lay(idle);
+            drop(q);
             for slot in slots {
                 let now = shared.now();
                 let mut q = shared.lanes[lane].lock();
-                let Some(at) = q.idle.iter().position(|entry| entry.meta.slot == slot) else { continue };
-                let Some(entry) = q.idle.remove(at) else { continue };
-                let party = Party { owner: self.owner.clone(), location, since: now };
-                q.enter(slot, Phase::InUse { party, reported: true }, now);
+                let mut idle = q.lift();
+                let at = idle.iter().position(|entry| entry.meta.slot == slot);
+                let entry = at.map(|at| idle.remove(at));
+                q.lay(idle);
                 let role = q.role;
                 drop(q);
+                let Some(entry) = entry else { continue };
+                let holder = shared.lanes[lane].holder(&entry);
+                holder.set(shared.lanes[lane].alarm.origin.nanos(now), location, self.owner.as_deref());
+                holder.excuse();
                 let meta = entry.meta;
-                let mut lease = Lease::new(shared.clone(), lane, entry);
+                let mut lease = Lease::new(shared.clone(), lane, entry, self.owner.clone());
                 let info = ConnInfo {
                     role,
                     age: now.saturating_duration_since(meta.opened),

@@ -1,59 +1,33 @@
 //! The pool's core: what happens to a connection between callers and drivers.
 //!
-//! Every section locks one lane, changes slots and line together, collects what is left to do in a
-//! [`Todo`], opens the latch, and only then starts steps, runs user code or wakes the keeper. Opening
-//! the latch wakes waiters, and wakers are user code: a section that grants opens it by [`open`], so that
-//! a panic of one of them goes on when all else is done.
+//! While nobody waits, a connection goes from the lane's shelf to a caller and back in one step each way.
+//! Everything else is a section, which locks one lane, changes slots and line together, collects what is left
+//! to do in a [`Todo`], opens the latch, and only then starts steps, runs user code or wakes the keeper. Opening
+//! the latch wakes waiters, and wakers are user code: a section that grants opens it by [`Section::unlatch`], so
+//! that a panic of one of them goes on when all else is done.
 
 use crate::{
     builder::{Config, OnConnectFailure},
     conn::Lease,
     driver::{Exec, Op, Outcome},
     error::{ConnectError, GetError, TryGetError},
+    holder::Owners,
+    lane::{Fitness, Lane, Section, Woken},
     manager::{Managed, Role},
-    state::{
-        Bounds, CHECKING, Entry, IDLE, IN_USE, Meta, Party, Phase, RESETTING, SlotId, State, Step, Todo,
-    },
+    raw::shelf::{Place, Take},
+    state::{Bounds, CHECKING, Entry, Meta, Party, Phase, RESETTING, SERVING, SlotId, Step, Todo},
     stats::CloseCause,
 };
 use ropewalk_measure::Histogram;
-use ropewalk_sync::{Event, Locked, Signal, Ticket, WaitQueue};
+use ropewalk_sync::{Event, Signal, Ticket};
 use std::{
-    any::Any,
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
-    thread::panicking,
     time::{Duration, Instant},
 };
 
 /// What a waiter is handed.
 pub(crate) type Grant<M> = Result<Entry<<M as Managed>::Conn>, Refusal<<M as Managed>::Error>>;
-pub(crate) type LaneState<M> = State<<M as Managed>::Conn, <M as Managed>::Error>;
-pub(crate) type Lane<M> = WaitQueue<Party, Grant<M>, LaneState<M>>;
-pub(crate) type LockedLane<'a, M> = Locked<'a, Party, Grant<M>, LaneState<M>>;
-
-/// A panic of a waiter's waker, if there was one.
-#[must_use = "it goes on when all else is done"]
-pub(crate) struct Woken(Option<Box<dyn Any + Send>>);
-
-/// Opens the latch, which wakes whoever was granted something.
-pub(crate) fn open<M: Managed>(q: LockedLane<'_, M>) -> Woken {
-    Woken(catch_unwind(AssertUnwindSafe(move || drop(q))).err())
-}
-
-impl Woken {
-    pub(crate) fn go_on(self) {
-        // A second panic while unwinding would abort.
-        if let Some(panic) = self.0.filter(|_| !panicking()) {
-            resume_unwind(panic);
-        }
-    }
-
-    fn or(self, other: Self) -> Self {
-        Self(self.0.or(other.0))
-    }
-}
-
 /// Why a waiter is sent away.
 pub(crate) enum Refusal<E> {
     Closed,
@@ -71,10 +45,10 @@ pub(crate) struct Shared<M: Managed> {
     pub(crate) exec: Exec,
     /// One, or the readers' and the writer's.
     pub(crate) lanes: Box<[Lane<M>]>,
+    pub(crate) owners: Arc<Owners>,
     pub(crate) keeper: Signal,
     pub(crate) drained: Event,
     pub(crate) waits: Histogram,
-    pub(crate) holds: Histogram,
 }
 
 impl<M: Managed> Shared<M> {
@@ -100,19 +74,26 @@ impl<M: Managed> Shared<M> {
         lane: usize,
         party: Party,
     ) -> Result<Entered<M>, GetError<M::Error>> {
-        let now = self.now();
+        let now = party.since;
+        let unfit = match self.take(lane, &party) {
+            Ok(lease) => return Ok(Entered::Served(lease)),
+            Err(unfit) => unfit,
+        };
         let mut todo = Todo::default();
         let mut q = self.lanes[lane].lock();
+        let is_checking = self.sort_out(&mut q, unfit, now, &mut todo);
         if q.closed {
+            drop(q);
+            self.run(lane, todo);
             return Err(GetError::Closed);
         }
-        q.tally.gets += 1;
-        if q.is_empty() {
+        self.lanes[lane].gets.incr();
+        if q.is_empty() && !is_checking {
             if let Some(entry) = q.take_idle(&self.config, self.bounds(), now, &mut todo) {
-                self.hold(&mut q, &entry, party, now, &mut todo);
                 drop(q);
+                todo.ring |= self.hold(lane, &entry, &party);
                 self.run(lane, todo);
-                return Ok(Entered::Served(Lease::new(self.clone(), lane, entry)));
+                return Ok(Entered::Served(Lease::new(self.clone(), lane, entry, party.owner)));
             }
         }
         let waiting = q.len();
@@ -133,45 +114,86 @@ impl<M: Managed> Shared<M> {
     }
 
     pub(crate) fn try_enter(self: &Arc<Self>, lane: usize, party: Party) -> Result<Lease<M>, TryGetError> {
-        let now = self.now();
+        let now = party.since;
+        let unfit = match self.take(lane, &party) {
+            Ok(lease) => return Ok(lease),
+            Err(unfit) => unfit,
+        };
         let mut todo = Todo::default();
         let mut q = self.lanes[lane].lock();
+        let is_checking = self.sort_out(&mut q, unfit, now, &mut todo);
         if q.closed {
+            drop(q);
+            self.run(lane, todo);
             return Err(TryGetError::Closed);
         }
         let mut found = None;
         if q.is_empty() {
-            q.tally.gets += 1;
-            found = q.take_idle(&self.config, self.bounds(), now, &mut todo);
-            match &found {
-                Some(entry) => self.hold(&mut q, entry, party, now, &mut todo),
+            self.lanes[lane].gets.incr();
+            if !is_checking {
+                found = q.take_idle(&self.config, self.bounds(), now, &mut todo);
+            }
+            if found.is_none() {
                 // Callers that only try are demand too.
-                None => {
-                    let missing = q.wanted(1, None, now);
-                    q.open(missing, self.bounds(), now, &mut todo);
-                }
+                let missing = q.wanted(1, None, now);
+                q.open(missing, self.bounds(), now, &mut todo);
             }
         }
         drop(q);
+        if let Some(entry) = &found {
+            todo.ring |= self.hold(lane, entry, &party);
+        }
         let checking = todo.steps.iter().any(|step| matches!(step, Step::Check(_)));
         self.run(lane, todo);
         match found {
-            Some(entry) => Ok(Lease::new(self.clone(), lane, entry)),
+            Some(entry) => Ok(Lease::new(self.clone(), lane, entry, party.owner)),
             None if checking => Err(TryGetError::Checking),
             None => Err(TryGetError::Busy),
         }
     }
 
-    fn hold(
+    /// Takes what lies idle while nobody waits, in one step; gives what was taken and is not fit.
+    #[inline]
+    fn take(self: &Arc<Self>, lane: usize, party: &Party) -> Result<Lease<M>, Option<Entry<M::Conn>>> {
+        let Take::Taken(place, laid) = self.lanes[lane].shelf.take() else { return Err(None) };
+        let entry = Entry::of((place, laid));
+        if entry.meta.fitness(&self.config, party.since) != Fitness::Fit {
+            return Err(Some(entry));
+        }
+        self.lanes[lane].gets.incr();
+        if self.hold(lane, &entry, party) {
+            self.ring();
+        }
+        Ok(Lease::new(self.clone(), lane, entry, party.owner.clone()))
+    }
+
+    /// Sends a connection that is not fit where it belongs; tells whether it is being checked.
+    fn sort_out(
         &self,
-        q: &mut LockedLane<'_, M>,
-        entry: &Entry<M::Conn>,
-        party: Party,
+        q: &mut Section<'_, M>,
+        unfit: Option<Entry<M::Conn>>,
         now: Instant,
         todo: &mut Todo<M::Conn>,
-    ) {
-        q.enter(entry.meta.slot, Phase::InUse { party: Party { since: now, ..party }, reported: false }, now);
-        q.alarm_at(now.checked_add(self.config.leak_after), todo);
+    ) -> bool {
+        let Some(entry) = unfit else { return false };
+        if q.closed {
+            q.close(entry, CloseCause::PoolClosed, self.bounds(), now, todo);
+            false
+        } else if entry.meta.fitness(&self.config, now) == Fitness::Expired {
+            q.close(entry, CloseCause::Lifetime, self.bounds(), now, todo);
+            false
+        } else {
+            q.start(entry, Phase::Checking, self.bounds(), now, todo);
+            true
+        }
+    }
+
+    /// Notes who holds a connection; tells whether the keeper must be rung.
+    fn hold(&self, lane: usize, entry: &Entry<M::Conn>, party: &Party) -> bool {
+        let lane = &self.lanes[lane];
+        let since = lane.alarm.origin.nanos(party.since);
+        lane.holder(entry).set(since, party.location, party.owner.as_deref());
+        lane.alarm.lower(party.since.checked_add(self.config.leak_after))
     }
 
     /// Takes back what a caller held.
@@ -189,29 +211,42 @@ impl<M: Managed> Shared<M> {
         let now = self.now();
         entry.meta.uses += 1;
         (entry.meta.verified, entry.meta.idle_since) = (now, now);
+        self.end_hold(lane, &entry, now);
+        if fate.is_none() && !dirty && entry.meta.expires.is_none_or(|at| now < at) {
+            let due = entry.meta.expires;
+            let (place, laid) = entry.lay();
+            match self.lanes[lane].shelf.put(place, laid) {
+                Ok(_) => {
+                    let soonest = self.config.check_every.min(self.config.idle_timeout);
+                    let due = [due, now.checked_add(soonest)].into_iter().flatten().min();
+                    if self.lanes[lane].alarm.lower(due) {
+                        self.ring();
+                    }
+                    return;
+                }
+                Err(back) => entry = Entry::of(back),
+            }
+        }
         let mut todo = Todo::default();
         let mut q = self.lanes[lane].lock();
-        let held = self.end_hold(&mut q, &entry.meta, now);
         match fate {
             Some(cause) => q.close(entry, cause, self.bounds(), now, &mut todo),
             None if dirty && !q.closed => q.start(entry, Phase::Resetting, self.bounds(), now, &mut todo),
-            None => self.hand_over(&mut q, entry, now, &mut todo),
+            None => self.hand_over(&mut q, lane, entry, now, &mut todo),
         }
-        let woken = open::<M>(q);
+        let woken = q.unlatch();
         self.run(lane, todo);
-        if let Some(held) = held {
-            self.holds.record_duration(held);
-        }
         woken.go_on();
     }
 
     /// Forgets a connection that a caller keeps for good.
-    pub(crate) fn detach(self: &Arc<Self>, lane: usize, meta: &Meta) {
+    pub(crate) fn detach(self: &Arc<Self>, lane: usize, entry: Entry<M::Conn>) -> M::Conn {
         let now = self.now();
+        self.end_hold(lane, &entry, now);
         let mut todo = Todo::default();
         let mut q = self.lanes[lane].lock();
-        self.end_hold(&mut q, meta, now);
-        q.release(meta.slot);
+        q.release(entry.meta.slot);
+        q.places.give_back(entry.place);
         q.tally.closed[CloseCause::Detached.index()] += 1;
         self.restock(&mut q, now, &mut todo);
         let closed = q.closed;
@@ -220,24 +255,28 @@ impl<M: Managed> Shared<M> {
         if closed {
             self.look_whether_drained();
         }
+        entry.conn
     }
 
-    fn end_hold(&self, q: &mut LockedLane<'_, M>, meta: &Meta, now: Instant) -> Option<Duration> {
-        let Some(Phase::InUse { party, .. }) = q.phase(meta.slot) else { return None };
-        let held = now.saturating_duration_since(party.since);
-        q.tally.held = q.tally.held.saturating_add(held);
-        Some(held)
+    fn end_hold(&self, lane: usize, entry: &Entry<M::Conn>, now: Instant) {
+        let lane = &self.lanes[lane];
+        if let Some(since) = lane.holder(entry).clear() {
+            lane.holds.record(lane.alarm.origin.nanos(now).saturating_sub(since));
+        }
     }
 
     /// Gives a connection that works to the oldest waiter, or lays it by, or closes it if it should
     /// not live on.
     pub(crate) fn hand_over(
         &self,
-        q: &mut LockedLane<'_, M>,
+        q: &mut Section<'_, M>,
+        lane: usize,
         entry: Entry<M::Conn>,
         now: Instant,
         todo: &mut Todo<M::Conn>,
     ) {
+        let holder = self.lanes[lane].holder(&entry);
+        holder.clear();
         let end = if q.closed {
             Some(CloseCause::PoolClosed)
         } else if q.staying() > q.max {
@@ -254,8 +293,8 @@ impl<M: Managed> Shared<M> {
         let mut entry = Some(entry);
         q.grant_first(|state, party| {
             let entry = entry.take()?;
-            let party = Party { since: now, ..party.clone() };
-            state.enter(meta.slot, Phase::InUse { party, reported: false }, now);
+            state.enter(meta.slot, Phase::Serving, now);
+            holder.set(state.alarm.origin.nanos(now), party.location, party.owner.as_deref());
             Some(Ok(entry))
         });
         match entry {
@@ -265,8 +304,8 @@ impl<M: Managed> Shared<M> {
                 self.patrol(q, now, todo);
             }
             Some(entry) => {
-                q.enter(meta.slot, Phase::Idle, now);
-                q.idle.push_back(entry);
+                q.enter(meta.slot, Phase::Serving, now);
+                q.lay_on_top(entry);
                 q.alarm_at(meta.expires, todo);
                 q.alarm_at(meta.verified.checked_add(self.config.check_every), todo);
                 if q.staying() > q.min {
@@ -281,15 +320,15 @@ impl<M: Managed> Shared<M> {
         let now = self.now();
         let mut todo = Todo::default();
         let mut q = self.lanes[lane].lock();
-        self.hand_over(&mut q, entry, now, &mut todo);
-        let woken = open::<M>(q);
+        self.hand_over(&mut q, lane, entry, now, &mut todo);
+        let woken = q.unlatch();
         self.run(lane, todo);
         woken.go_on();
     }
 
     /// Makes the keeper look at the line from time to time while anybody stands in it or has been
     /// handed something lately.
-    pub(crate) fn patrol(&self, q: &mut LockedLane<'_, M>, now: Instant, todo: &mut Todo<M::Conn>) {
+    pub(crate) fn patrol(&self, q: &mut Section<'_, M>, now: Instant, todo: &mut Todo<M::Conn>) {
         if q.patrol_at.is_none() {
             q.patrol_at = now.checked_add(self.config.regrant_after);
             let at = q.patrol_at;
@@ -298,7 +337,7 @@ impl<M: Managed> Shared<M> {
     }
 
     /// Starts to open what the line and the least size call for.
-    pub(crate) fn restock(&self, q: &mut LockedLane<'_, M>, now: Instant, todo: &mut Todo<M::Conn>) {
+    pub(crate) fn restock(&self, q: &mut Section<'_, M>, now: Instant, todo: &mut Todo<M::Conn>) {
         let missing = q.wanted(q.len(), None, now);
         q.open(missing, self.bounds(), now, todo);
     }
@@ -325,11 +364,11 @@ impl<M: Managed> Shared<M> {
         }
         while !q.is_empty() {
             let Some(entry) = q.take_idle(&self.config, self.bounds(), now, &mut todo) else { break };
-            self.hand_over(&mut q, entry, now, &mut todo);
+            self.hand_over(&mut q, lane, entry, now, &mut todo);
         }
         self.restock(&mut q, now, &mut todo);
         self.patrol(&mut q, now, &mut todo);
-        let woken = open::<M>(q);
+        let woken = q.unlatch();
         self.run(lane, todo);
         woken.go_on();
     }
@@ -339,36 +378,46 @@ impl<M: Managed> Shared<M> {
         let mut q = self.lanes[lane].lock();
         q.tally.timeouts += 1;
         let last_error = q.last_error.clone().filter(|_| q.failures > 0);
-        let exist = q.count(IDLE) + q.count(IN_USE) + q.count(CHECKING) + q.count(RESETTING);
+        let exist = q.count(SERVING) + q.count(CHECKING) + q.count(RESETTING);
+        let in_use = q.count(SERVING).saturating_sub(self.lanes[lane].shelf.len());
         match last_error {
             Some(cause) if exist == 0 => GetError::Connect { cause, attempts: q.failures },
-            last_error => GetError::Timeout { waited, standing: q.standing(q.len()), last_error },
+            last_error => GetError::Timeout { waited, standing: q.standing(q.len(), in_use), last_error },
         }
     }
 
     /// Starts the steps that a section left behind.
     pub(crate) fn run(self: &Arc<Self>, lane: usize, todo: Todo<M::Conn>) {
         if todo.ring {
-            self.keeper.notify();
+            self.ring();
         }
         for step in todo.steps {
             let (op, running) = match step {
                 Step::Open(slot) => {
                     let writer = self.lanes[lane].lock().role == Role::Writer;
-                    (Op::Open { writer }, Running::new(self, lane, slot, None))
+                    (Op::Open { writer }, Running::opening(self, lane, slot))
                 }
                 Step::Check(entry) => {
-                    (Op::Check(entry.conn), Running::new(self, lane, entry.meta.slot, Some(entry.meta)))
+                    let (conn, running) = Running::on(self, lane, entry);
+                    (Op::Check(conn), running)
                 }
                 Step::Reset(entry) => {
-                    (Op::Reset(entry.conn), Running::new(self, lane, entry.meta.slot, Some(entry.meta)))
+                    let (conn, running) = Running::on(self, lane, entry);
+                    (Op::Reset(conn), running)
                 }
                 Step::Close(entry) => {
-                    (Op::Close(entry.conn), Running::new(self, lane, entry.meta.slot, Some(entry.meta)))
+                    let (conn, running) = Running::on(self, lane, entry);
+                    (Op::Close(conn), running)
                 }
             };
             self.manager.clone().start(&self.exec, op, Box::new(move |outcome| running.finish(outcome)));
         }
+    }
+
+    /// Wakes the keeper. On a spawner its waker is the spawner's, and what that throws (the panic hook has
+    /// reported it) must not cost a caller its connection.
+    fn ring(&self) {
+        let _ = catch_unwind(AssertUnwindSafe(|| self.keeper.notify()));
     }
 
     /// Ends a connection that no slot accounts for any more.
@@ -391,7 +440,7 @@ impl<M: Managed> Shared<M> {
             self.unstick(&mut q);
             drop(q);
             // Another stuck step may be given up now.
-            self.keeper.notify();
+            self.ring();
             if let Ok(conn) = result {
                 self.dispose(conn);
             }
@@ -404,7 +453,8 @@ impl<M: Managed> Shared<M> {
                 q.probe_delay = (q.probe_delay / 2).max(crate::state::PROBE_LEAST);
                 let expires = q.expiry(&self.config, now);
                 let meta = Meta { slot, opened: now, expires, verified: now, idle_since: now, uses: 0 };
-                self.hand_over(&mut q, Entry { conn, meta }, now, &mut todo);
+                let entry = Entry { conn, meta, place: q.place() };
+                self.hand_over(&mut q, lane, entry, now, &mut todo);
                 q.last_error.take()
             }
             Err(error) => {
@@ -417,7 +467,7 @@ impl<M: Managed> Shared<M> {
         };
         self.restock(&mut q, now, &mut todo);
         let closed = q.closed;
-        let woken = open::<M>(q);
+        let woken = q.unlatch();
         drop_quietly(old_error);
         self.run(lane, todo);
         if closed {
@@ -429,7 +479,7 @@ impl<M: Managed> Shared<M> {
     /// Notes a failed attempt; gives the error noted before, to be dropped outside the latch.
     pub(crate) fn failed(
         &self,
-        q: &mut LockedLane<'_, M>,
+        q: &mut Section<'_, M>,
         error: ConnectError<M::Error>,
         now: Instant,
         todo: &mut Todo<M::Conn>,
@@ -450,26 +500,26 @@ impl<M: Managed> Shared<M> {
     fn judged(
         self: &Arc<Self>,
         lane: usize,
-        meta: Meta,
-        conn: M::Conn,
+        entry: Entry<M::Conn>,
         verdict: Result<(), ConnectError<M::Error>>,
     ) {
         let now = self.now();
         let mut todo = Todo::default();
         let mut q = self.lanes[lane].lock();
-        let resetting = match q.phase(meta.slot) {
+        let resetting = match q.phase(entry.meta.slot) {
             Some(phase) => matches!(phase, Phase::Resetting),
             None => {
                 self.unstick(&mut q);
+                q.places.give_back(entry.place);
                 drop(q);
                 // Another stuck step may be given up now.
-                self.keeper.notify();
-                self.dispose(conn);
+                self.ring();
+                self.dispose(entry.conn);
                 return;
             }
         };
-        let verified = if verdict.is_ok() { now } else { meta.verified };
-        let entry = Entry { conn, meta: Meta { verified, ..meta } };
+        let verified = if verdict.is_ok() { now } else { entry.meta.verified };
+        let entry = Entry { meta: Meta { verified, ..entry.meta }, ..entry };
         if resetting {
             q.tally.resets += 1;
         } else {
@@ -478,7 +528,7 @@ impl<M: Managed> Shared<M> {
             todo.ring = true;
         }
         match &verdict {
-            Ok(()) => self.hand_over(&mut q, entry, now, &mut todo),
+            Ok(()) => self.hand_over(&mut q, lane, entry, now, &mut todo),
             Err(error) => {
                 if !resetting {
                     q.tally.checks_failed += 1;
@@ -491,17 +541,20 @@ impl<M: Managed> Shared<M> {
                 q.close(entry, cause, self.bounds(), now, &mut todo);
             }
         }
-        let woken = open::<M>(q);
+        let woken = q.unlatch();
         drop_quietly(verdict);
         self.run(lane, todo);
         woken.go_on();
     }
 
     /// A step has ended its connection, or was lost with it.
-    fn gone(self: &Arc<Self>, lane: usize, slot: SlotId, lost: bool) {
+    fn gone(self: &Arc<Self>, lane: usize, slot: SlotId, place: Option<Place>, lost: bool) {
         let now = self.now();
         let mut todo = Todo::default();
         let mut q = self.lanes[lane].lock();
+        if let Some(place) = place {
+            q.places.give_back(place);
+        }
         let old_error = match q.release(slot) {
             None => {
                 self.unstick(&mut q);
@@ -514,7 +567,7 @@ impl<M: Managed> Shared<M> {
                 q.tally.closed[cause.index()] += 1;
                 None
             }
-            Some(Phase::Idle | Phase::InUse { .. } | Phase::Checking | Phase::Resetting) => {
+            Some(Phase::Serving | Phase::Checking | Phase::Resetting) => {
                 debug_assert!(lost, "only a lost step ends without a verdict");
                 q.tally.closed[CloseCause::Lost.index()] += 1;
                 None
@@ -522,7 +575,7 @@ impl<M: Managed> Shared<M> {
         };
         self.restock(&mut q, now, &mut todo);
         let closed = q.closed;
-        let woken = open::<M>(q);
+        let woken = q.unlatch();
         drop_quietly(old_error);
         self.run(lane, todo);
         if closed {
@@ -532,14 +585,14 @@ impl<M: Managed> Shared<M> {
     }
 
     /// A step that outlived its bound has come to its end: its thread is back, its slot is another's.
-    fn unstick(&self, q: &mut LockedLane<'_, M>) {
+    fn unstick(&self, q: &mut Section<'_, M>) {
         q.stuck = q.stuck.saturating_sub(1);
         self.exec.workers.found_one();
     }
 
     /// Stops handing out, sends waiters away and closes what lies idle.
     pub(crate) fn begin_close(self: &Arc<Self>) -> Woken {
-        let mut woken = Woken(None);
+        let mut woken = Woken::none();
         for lane in 0..self.lanes.len() {
             let now = self.now();
             let mut todo = Todo::default();
@@ -547,11 +600,11 @@ impl<M: Managed> Shared<M> {
             if !q.closed {
                 q.closed = true;
                 q.grant_all(|| Err(Refusal::Closed));
-                while let Some(entry) = q.idle.pop_front() {
+                for entry in q.lift().into_iter().rev() {
                     q.close(entry, CloseCause::PoolClosed, self.bounds(), now, &mut todo);
                 }
             }
-            woken = woken.or(open::<M>(q));
+            woken = woken.or(q.unlatch());
             self.run(lane, todo);
         }
         self.look_whether_drained();
@@ -581,24 +634,33 @@ struct Running<M: Managed> {
     shared: Arc<Shared<M>>,
     lane: usize,
     slot: SlotId,
-    meta: Option<Meta>,
+    /// What is known of the connection that the step has, and its place.
+    open: Option<(Meta, Place)>,
     finished: bool,
 }
 
 impl<M: Managed> Running<M> {
-    fn new(shared: &Arc<Shared<M>>, lane: usize, slot: SlotId, meta: Option<Meta>) -> Self {
-        Self { shared: shared.clone(), lane, slot, meta, finished: false }
+    fn opening(shared: &Arc<Shared<M>>, lane: usize, slot: SlotId) -> Self {
+        Self { shared: shared.clone(), lane, slot, open: None, finished: false }
+    }
+
+    fn on(shared: &Arc<Shared<M>>, lane: usize, entry: Entry<M::Conn>) -> (M::Conn, Self) {
+        let open = Some((entry.meta, entry.place));
+        let running = Self { shared: shared.clone(), lane, slot: entry.meta.slot, open, finished: false };
+        (entry.conn, running)
     }
 
     fn finish(mut self, outcome: Outcome<M::Conn, M::Error>) {
         self.finished = true;
-        match (outcome, self.meta) {
+        match (outcome, self.open.take()) {
             (Outcome::Opened(result), _) => self.shared.opened(self.lane, self.slot, result),
-            (Outcome::Judged(conn, verdict), Some(meta)) => {
-                self.shared.judged(self.lane, meta, conn, verdict);
+            (Outcome::Judged(conn, verdict), Some((meta, place))) => {
+                self.shared.judged(self.lane, Entry { conn, meta, place }, verdict);
             }
             (Outcome::Judged(..), None) => unreachable!("only a connection that is open is judged"),
-            (Outcome::Closed, _) => self.shared.gone(self.lane, self.slot, false),
+            (Outcome::Closed, open) => {
+                self.shared.gone(self.lane, self.slot, open.map(|(_, place)| place), false);
+            }
         }
     }
 }
@@ -606,7 +668,8 @@ impl<M: Managed> Running<M> {
 impl<M: Managed> Drop for Running<M> {
     fn drop(&mut self) {
         if !self.finished {
-            self.shared.gone(self.lane, self.slot, true);
+            let place = self.open.take().map(|(_, place)| place);
+            self.shared.gone(self.lane, self.slot, place, true);
         }
     }
 }

@@ -1,31 +1,34 @@
 //! What a pool knows about its connections.
 //!
 //! A connection's slot goes through these phases, all of them changed under the latch of the lane's
-//! queue, so that "nothing idle", "joined the line" and "one more is being opened" are one step:
+//! line, so that "nothing idle", "joined the line" and "one more is being opened" are one step:
 //!
 //! ```text
-//!               opened                 taken                 given back
-//!   Opening ------------> Idle <----------------> InUse ------------------+
-//!      |                  ^  |  \                   |                     |
-//!      | failed           |  |   \ stale            | needs a reset       v
-//!      v             good |  |    +---> Checking    +---> Resetting --> Idle or handed over
-//!    (free)               +--|------------/ | bad             | failed
-//!      ^                     |              v                 v
-//!      +----- closed --------+--------> Closing <-------------+
+//!               opened                    stale
+//!   Opening ------------> Serving --------------------> Checking
+//!      |                  ^  |  ^                       |  |
+//!      | failed           |  |  +-------- good ---------+  | bad
+//!      v                  |  | needs a reset               |
+//!    (free)               |  +-----------> Resetting       |
+//!      ^                  |                 |  | failed    |
+//!      |                  +------ good -----+  v           |
+//!      +----- closed -------------------- Closing <--------+
 //! ```
 //!
-//! A phase other than `Idle` and `InUse` belongs to a step on the pool's drivers. A slot that its
+//! A `Serving` connection lies idle on the lane's shelf or is in somebody's hands; that changes without the latch.
+//! A phase other than `Serving` belongs to a step on the pool's drivers. A slot that its
 //! step left behind (a check that never answers) is freed with its generation raised; the step finds
 //! at its end that the slot is another's and closes what it holds.
 
 use crate::{
-    builder::{Config, IdleOrder},
+    builder::Config,
     error::{ConnectError, Standing},
+    holder::{Alarm, Owner},
     manager::Role,
+    raw::shelf::{Place, Places},
     stats::CloseCause,
 };
 use std::{
-    collections::VecDeque,
     panic::Location,
     sync::Arc,
     time::{Duration, Instant},
@@ -34,7 +37,7 @@ use std::{
 /// Who waits for a connection or holds one.
 #[derive(Clone, Debug)]
 pub(crate) struct Party {
-    pub(crate) owner: Option<Arc<str>>,
+    pub(crate) owner: Option<Arc<Owner>>,
     pub(crate) location: &'static Location<'static>,
     pub(crate) since: Instant,
 }
@@ -43,6 +46,7 @@ pub(crate) struct Party {
 pub(crate) struct Entry<C> {
     pub(crate) conn: C,
     pub(crate) meta: Meta,
+    pub(crate) place: Place,
 }
 
 /// What is known of a connection.
@@ -68,8 +72,7 @@ pub(crate) struct SlotId {
 #[derive(Clone, Debug)]
 pub(crate) enum Phase {
     Opening,
-    Idle,
-    InUse { party: Party, reported: bool },
+    Serving,
     Checking,
     Resetting,
     Closing(CloseCause),
@@ -79,8 +82,7 @@ impl Phase {
     fn kind(&self) -> usize {
         match self {
             Self::Opening => OPENING,
-            Self::Idle => IDLE,
-            Self::InUse { .. } => IN_USE,
+            Self::Serving => SERVING,
             Self::Checking => CHECKING,
             Self::Resetting => RESETTING,
             Self::Closing(_) => CLOSING,
@@ -89,11 +91,11 @@ impl Phase {
 }
 
 pub(crate) const OPENING: usize = 0;
-pub(crate) const IDLE: usize = 1;
-pub(crate) const IN_USE: usize = 2;
-pub(crate) const CHECKING: usize = 3;
-pub(crate) const RESETTING: usize = 4;
-pub(crate) const CLOSING: usize = 5;
+pub(crate) const SERVING: usize = 1;
+pub(crate) const CHECKING: usize = 2;
+pub(crate) const RESETTING: usize = 3;
+pub(crate) const CLOSING: usize = 4;
+const PHASES: usize = 5;
 
 struct Slot {
     generation: u32,
@@ -129,7 +131,6 @@ pub(crate) struct Bounds {
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tally {
-    pub(crate) gets: u64,
     pub(crate) waits: u64,
     pub(crate) timeouts: u64,
     pub(crate) opened: u64,
@@ -141,10 +142,9 @@ pub(crate) struct Tally {
     pub(crate) leaks: u64,
     pub(crate) regrants: u64,
     pub(crate) closed: [u64; CloseCause::COUNT],
-    pub(crate) held: Duration,
 }
 
-pub(crate) struct State<C, E> {
+pub(crate) struct State<E> {
     pub(crate) role: Role,
     pub(crate) min: usize,
     pub(crate) max: usize,
@@ -153,10 +153,10 @@ pub(crate) struct State<C, E> {
     pub(crate) probe_at: Option<Instant>,
     pub(crate) probe_delay: Duration,
     pub(crate) closed: bool,
-    pub(crate) idle: VecDeque<Entry<C>>,
+    pub(crate) places: Places,
     slots: Vec<Slot>,
     free: Vec<u32>,
-    counts: [usize; 6],
+    counts: [usize; PHASES],
     /// Connect attempts that failed in a row.
     pub(crate) failures: u32,
     pub(crate) retry_at: Option<Instant>,
@@ -165,15 +165,15 @@ pub(crate) struct State<C, E> {
     pub(crate) stuck: usize,
     pub(crate) tally: Tally,
     /// When the keeper looks next.
-    pub(crate) alarm: Option<Instant>,
+    pub(crate) alarm: Alarm,
     /// Looks for unpolled grants still to do.
     pub(crate) patrols: u8,
     pub(crate) patrol_at: Option<Instant>,
     rng: u64,
 }
 
-impl<C, E> State<C, E> {
-    pub(crate) fn new(role: Role, min: usize, max: usize, seed: u64) -> Self {
+impl<E> State<E> {
+    pub(crate) fn new(role: Role, min: usize, max: usize, seed: u64, alarm: Alarm, places: Places) -> Self {
         Self {
             role,
             min,
@@ -182,16 +182,16 @@ impl<C, E> State<C, E> {
             probe_at: None,
             probe_delay: PROBE_LEAST,
             closed: false,
-            idle: VecDeque::with_capacity(max.min(64)),
+            places,
             slots: Vec::with_capacity(max.min(64)),
             free: Vec::with_capacity(max.min(64)),
-            counts: [0; 6],
+            counts: [0; PHASES],
             failures: 0,
             retry_at: None,
             last_error: None,
             stuck: 0,
             tally: Tally::default(),
-            alarm: None,
+            alarm,
             patrols: 0,
             patrol_at: None,
             rng: seed,
@@ -211,14 +211,8 @@ impl<C, E> State<C, E> {
         self.size() - self.counts[CLOSING]
     }
 
-    pub(crate) fn standing(&self, waiting: usize) -> Standing {
-        Standing {
-            size: self.size(),
-            limit: self.limit,
-            in_use: self.counts[IN_USE],
-            opening: self.counts[OPENING],
-            waiting,
-        }
+    pub(crate) fn standing(&self, waiting: usize, in_use: usize) -> Standing {
+        Standing { size: self.size(), limit: self.limit, in_use, opening: self.counts[OPENING], waiting }
     }
 
     pub(crate) fn reserve(&mut self, now: Instant) -> SlotId {
@@ -272,13 +266,6 @@ impl<C, E> State<C, E> {
         })
     }
 
-    pub(crate) fn parties_mut(&mut self) -> impl Iterator<Item = (&Party, &mut bool)> {
-        self.slots.iter_mut().filter_map(|slot| match &mut slot.content {
-            Some((Phase::InUse { party, reported }, _)) => Some((&*party, reported)),
-            _ => None,
-        })
-    }
-
     /// How many connections to open now, with `waiting` in line. Steps begun before `trusted` are
     /// not counted on.
     pub(crate) fn wanted(&self, waiting: usize, trusted: Option<Instant>, now: Instant) -> usize {
@@ -303,37 +290,8 @@ impl<C, E> State<C, E> {
         for_waiters.max(for_min).min(room)
     }
 
-    /// The next idle connection fit to be handed out. Those that are too old or have lain for too
-    /// long go to the drivers.
-    pub(crate) fn take_idle(
-        &mut self,
-        config: &Config,
-        bounds: Option<Bounds>,
-        now: Instant,
-        todo: &mut Todo<C>,
-    ) -> Option<Entry<C>> {
-        loop {
-            let entry = match config.order {
-                IdleOrder::Lifo => self.idle.pop_back(),
-                IdleOrder::Fifo => self.idle.pop_front(),
-            }?;
-            if entry.meta.expires.is_some_and(|at| at <= now) {
-                self.close(entry, CloseCause::Lifetime, bounds, now, todo);
-                continue;
-            }
-            if config
-                .check_after
-                .is_some_and(|after| now.saturating_duration_since(entry.meta.verified) >= after)
-            {
-                self.start(entry, Phase::Checking, bounds, now, todo);
-                return None;
-            }
-            return Some(entry);
-        }
-    }
-
     /// Sends a connection to its end.
-    pub(crate) fn close(
+    pub(crate) fn close<C>(
         &mut self,
         entry: Entry<C>,
         cause: CloseCause,
@@ -345,7 +303,7 @@ impl<C, E> State<C, E> {
     }
 
     /// Hands a connection to the drivers for the step that `phase` names.
-    pub(crate) fn start(
+    pub(crate) fn start<C>(
         &mut self,
         entry: Entry<C>,
         phase: Phase,
@@ -360,7 +318,7 @@ impl<C, E> State<C, E> {
             Phase::Checking => Step::Check(entry),
             Phase::Resetting => Step::Reset(entry),
             Phase::Closing(_) => Step::Close(entry),
-            Phase::Opening | Phase::Idle | Phase::InUse { .. } => {
+            Phase::Opening | Phase::Serving => {
                 unreachable!("only steps on an open connection start here")
             }
         };
@@ -370,7 +328,7 @@ impl<C, E> State<C, E> {
     }
 
     /// Starts opening `n` connections.
-    pub(crate) fn open(&mut self, n: usize, bounds: Option<Bounds>, now: Instant, todo: &mut Todo<C>) {
+    pub(crate) fn open<C>(&mut self, n: usize, bounds: Option<Bounds>, now: Instant, todo: &mut Todo<C>) {
         for _ in 0..n {
             let slot = self.reserve(now);
             todo.steps.push(Step::Open(slot));
@@ -381,17 +339,12 @@ impl<C, E> State<C, E> {
     }
 
     /// Makes the keeper look at `at` at the latest.
-    pub(crate) fn alarm_at(&mut self, at: Option<Instant>, todo: &mut Todo<C>) {
-        if let Some(at) = at {
-            if self.alarm.is_none_or(|alarm| at < alarm) {
-                self.alarm = Some(at);
-                todo.ring = true;
-            }
-        }
+    pub(crate) fn alarm_at<C>(&mut self, at: Option<Instant>, todo: &mut Todo<C>) {
+        todo.ring |= self.alarm.lower(at);
     }
 
     /// The server refused a connection: hold the size down and try again later.
-    pub(crate) fn refused(&mut self, now: Instant, todo: &mut Todo<C>) {
+    pub(crate) fn refused<C>(&mut self, now: Instant, todo: &mut Todo<C>) {
         self.tally.refusals += 1;
         let was_probe = self.limit < self.max;
         self.limit = self.staying().clamp(1, self.max);
@@ -401,7 +354,7 @@ impl<C, E> State<C, E> {
     }
 
     /// Lets the size grow by one again, to see whether the server takes it.
-    pub(crate) fn probe(&mut self, now: Instant, todo: &mut Todo<C>) {
+    pub(crate) fn probe<C>(&mut self, now: Instant, todo: &mut Todo<C>) {
         if self.probe_at.is_some_and(|at| at <= now) {
             self.limit = (self.limit + 1).min(self.max);
             self.probe_at = if self.limit < self.max { now.checked_add(self.probe_delay) } else { None };

@@ -1,9 +1,10 @@
 //! Figures.
 
 use crate::{
+    lane::{Lane, Section},
     manager::{Managed, Role},
     shared::Shared,
-    state::{CHECKING, CLOSING, IDLE, IN_USE, OPENING, Phase, RESETTING, State},
+    state::{CHECKING, CLOSING, OPENING, RESETTING, SERVING},
 };
 use ropewalk_measure::Snapshot;
 use std::time::{Duration, Instant};
@@ -220,7 +221,7 @@ impl<M: Managed> Shared<M> {
             regrants: 0,
             threads: self.exec.workers.threads(),
             wait: self.waits.snapshot(),
-            hold: self.holds.snapshot(),
+            hold: Snapshot::new(),
             held: Duration::ZERO,
             utilisation: 0.0,
         };
@@ -229,9 +230,10 @@ impl<M: Managed> Shared<M> {
             if role.is_some_and(|role| self.lane_of(role) != at) {
                 continue;
             }
-            let q = lane.lock();
-            let waiting = q.len();
-            stats.add(&q, waiting, now);
+            stats.add(lane, &lane.lock(), now);
+        }
+        for lane in &self.lanes {
+            stats.hold.merge(&lane.holds.snapshot());
         }
         stats.utilisation = stats.in_use as f64 / stats.limit.max(1) as f64;
         stats
@@ -239,10 +241,11 @@ impl<M: Managed> Shared<M> {
 }
 
 impl PoolStats {
-    fn add<C, E>(&mut self, lane: &State<C, E>, waiting: usize, now: Instant) {
+    fn add<M: Managed>(&mut self, of: &Lane<M>, lane: &Section<'_, M>, now: Instant) {
+        let (waiting, idle) = (lane.len(), of.shelf.len().min(lane.count(SERVING)));
         self.size += lane.size();
-        self.idle += lane.count(IDLE);
-        self.in_use += lane.count(IN_USE);
+        self.idle += idle;
+        self.in_use += lane.count(SERVING) - idle;
         self.opening += lane.count(OPENING);
         self.checking += lane.count(CHECKING) + lane.count(RESETTING);
         self.closing += lane.count(CLOSING);
@@ -252,7 +255,7 @@ impl PoolStats {
         self.waiting += waiting;
         self.stuck += lane.stuck;
         let tally = &lane.tally;
-        self.gets += tally.gets;
+        self.gets += of.gets.value();
         self.waits += tally.waits;
         self.timeouts += tally.timeouts;
         self.opened += tally.opened;
@@ -263,11 +266,11 @@ impl PoolStats {
         self.resets += tally.resets;
         self.leaks += tally.leaks;
         self.regrants += tally.regrants;
-        self.held += tally.held;
-        for (_, phase, _) in lane.live() {
-            if let Phase::InUse { party, .. } = phase {
-                self.held += now.saturating_duration_since(party.since);
-            }
+        let ended = u64::try_from(of.holds.snapshot().sum()).unwrap_or(u64::MAX);
+        self.held += Duration::from_nanos(ended);
+        let at = of.alarm.origin.nanos(now);
+        for since in of.shelf.labels(&lane.places).filter_map(|holder| holder.since()) {
+            self.held += Duration::from_nanos(at.saturating_sub(since));
         }
         for cause in CloseCause::ALL {
             *self.closed.of_mut(cause) += tally.closed[cause.index()];

@@ -3,7 +3,7 @@
 use crate::{
     manager::{Managed, Role},
     shared::Shared,
-    state::{Party, Phase},
+    state::Party,
 };
 use std::{fmt, time::Duration, time::Instant};
 
@@ -42,7 +42,7 @@ impl Held {
     pub(crate) fn new(pool: &str, party: &Party, role: Role, now: Instant) -> Self {
         Self {
             pool: pool.to_owned(),
-            owner: party.owner.as_deref().map(str::to_owned),
+            owner: party.owner.as_ref().map(|owner| owner.name.as_ref().to_owned()),
             location: party.location.to_string(),
             role,
             age: now.saturating_duration_since(party.since),
@@ -72,15 +72,9 @@ impl<M: Managed> Shared<M> {
             let q = lane.lock();
             let role = q.role;
             let waiters: Vec<Party> = q.iter().cloned().collect();
-            let holders: Vec<Party> = q
-                .live()
-                .filter_map(|(_, phase, _)| match phase {
-                    Phase::InUse { party, .. } => Some(party.clone()),
-                    Phase::Opening | Phase::Idle | Phase::Checking | Phase::Resetting | Phase::Closing(_) => {
-                        None
-                    }
-                })
-                .collect();
+            let (shelf, origin) = (&lane.shelf, lane.alarm.origin);
+            let labels = shelf.labels(&q.places);
+            let holders: Vec<Party> = labels.filter_map(|holder| holder.look(origin, &self.owners)).collect();
             drop(q);
             waits.waiters.extend(waiters.iter().map(|party| Held::new(pool, party, role, now)));
             waits.holders.extend(holders.iter().map(|party| Held::new(pool, party, role, now)));
