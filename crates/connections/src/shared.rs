@@ -349,7 +349,7 @@ impl<M: Managed> Shared<M> {
     /// Starts the steps that a section left behind.
     pub(crate) fn run(self: &Arc<Self>, lane: usize, todo: Todo<M::Conn>) {
         if todo.ring {
-            self.keeper.notify();
+            self.ring();
         }
         for step in todo.steps {
             let (op, running) = match step {
@@ -369,6 +369,12 @@ impl<M: Managed> Shared<M> {
             };
             self.manager.clone().start(&self.exec, op, Box::new(move |outcome| running.finish(outcome)));
         }
+    }
+
+    /// Wakes the keeper. On a spawner its waker is the spawner's, and what that throws (the panic hook has
+    /// reported it) must not cost a caller its connection.
+    fn ring(&self) {
+        let _ = catch_unwind(AssertUnwindSafe(|| self.keeper.notify()));
     }
 
     /// Ends a connection that no slot accounts for any more.
@@ -391,7 +397,7 @@ impl<M: Managed> Shared<M> {
             self.unstick(&mut q);
             drop(q);
             // Another stuck step may be given up now.
-            self.keeper.notify();
+            self.ring();
             if let Ok(conn) = result {
                 self.dispose(conn);
             }
@@ -463,7 +469,7 @@ impl<M: Managed> Shared<M> {
                 self.unstick(&mut q);
                 drop(q);
                 // Another stuck step may be given up now.
-                self.keeper.notify();
+                self.ring();
                 self.dispose(conn);
                 return;
             }

@@ -127,3 +127,75 @@ fn the_guard_says_where_its_connection_is() {
     assert_eq!(ropewalk_sync::block_on(conn.run(|conn| conn.id)), 1);
     assert_eq!(conn.id, 1);
 }
+
+#[test]
+fn a_dropped_close_closes_all_the_same() {
+    let (fake, clock) = (Fake::default(), Clock::virtual_());
+    let pool = Pool::builder(fake.clone()).size(2..=2).clock(clock.clone()).build().unwrap();
+    clock.settle();
+    let held = pool.try_get().unwrap();
+    let unpolled = pool.close();
+    drop(unpolled);
+    assert!(!pool.is_closed(), "nothing happens before the first poll");
+    let mut close = Box::pin(pool.close());
+    assert!(poll(close.as_mut()).is_pending());
+    drop(close);
+    assert!(pool.is_closed());
+    drop(held);
+    clock.settle();
+    assert_eq!((fake.live(), pool.stats().threads), (0, 0));
+}
+
+type Step = fn(&Fake, &Clock, &mut Option<Conn<Fake>>);
+
+#[test]
+fn a_get_dropped_at_any_poll_of_any_step_loses_nothing() {
+    // What happens after the first poll: nothing, the end of the opening, a hand-over, the end of a check.
+    let steps: [Step; 3] = [
+        |_, _, _| {},
+        |fake, clock, _| {
+            fake.0.connect_gate.open();
+            fake.0.check_gate.open();
+            clock.settle();
+        },
+        |_, _, held| drop(held.take()),
+    ];
+    for checks in [false, true] {
+        for step in steps {
+            for polls in 0..3 {
+                let (fake, clock) = (Fake::default(), Clock::virtual_());
+                let check_after = if checks { Duration::ZERO } else { Duration::MAX };
+                let builder = Pool::builder(fake.clone()).size(0..=2).check_after(check_after);
+                let pool = builder.acquire_timeout(Duration::MAX).clock(clock.clone()).build().unwrap();
+                let mut held = Some(clock.block_on(pool.get()).unwrap());
+                if checks {
+                    drop(clock.block_on(pool.get()).unwrap());
+                }
+                fake.0.connect_gate.shut();
+                fake.0.check_gate.shut();
+                let mut get = Box::pin(pool.get());
+                for turn in 0..polls {
+                    if turn == 1 {
+                        step(&fake, &clock, &mut held);
+                    }
+                    if let Poll::Ready(conn) = poll(get.as_mut()) {
+                        drop(conn.unwrap());
+                        break;
+                    }
+                }
+                if polls == 1 {
+                    step(&fake, &clock, &mut held);
+                }
+                drop(get);
+                fake.0.connect_gate.open();
+                fake.0.check_gate.open();
+                drop(held);
+                let both = [clock.block_on(pool.get()).unwrap(), clock.block_on(pool.get()).unwrap()];
+                assert_eq!((fake.live(), pool.stats().waiting), (2, 0));
+                drop(both);
+                pool.close_blocking().unwrap();
+                assert_eq!((fake.live(), fake.0.peak.load(SeqCst)), (0, 2));
+            }
+        }
+    }
+}

@@ -15,4 +15,5 @@ mod settings;
 mod sqlite;
 mod stress;
 mod stuck;
+mod wakers;
 mod watching;

@@ -157,3 +157,23 @@ fn many_writers_and_readers_at_once() {
     });
     assert_eq!(count(&pool.get_blocking().unwrap()), 200);
 }
+
+#[test]
+fn the_writers_line_is_its_own_and_bounded() {
+    let pool = Pool::builder(Sqlite::memory()).size(2..=2).build().unwrap();
+    let writer = pool.get_writer_blocking().unwrap();
+    let timed_out = |result: Result<_, _>| matches!(result.map(drop), Err(GetError::Timeout { .. }));
+    assert!(timed_out(pool.get_writer_blocking_timeout(Duration::ZERO)));
+    assert!(timed_out(ropewalk_sync::block_on(pool.get_writer_timeout(Duration::ZERO))));
+    let mut first = Box::pin(pool.get_writer());
+    let mut second = Box::pin(pool.get_writer());
+    assert!(
+        crate::line::poll(first.as_mut()).is_pending() && crate::line::poll(second.as_mut()).is_pending()
+    );
+    drop(pool.get_blocking().unwrap());
+    drop(writer);
+    assert_eq!(pool.try_get_writer().map(drop), Err(TryGetError::Busy), "the writer is the first one's");
+    drop(first);
+    assert!(crate::line::poll(second.as_mut()).is_ready(), "it passed on");
+    assert!(pool.try_get_writer().is_ok());
+}

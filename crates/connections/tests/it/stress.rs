@@ -72,3 +72,93 @@ fn a_herd_on_an_empty_pool_opens_no_more_than_the_maximum() {
     assert!(fake.0.peak.load(SeqCst) <= 10);
     assert_eq!(pool.stats().waiting, 0);
 }
+
+#[test]
+fn a_snapshot_adds_up_at_any_instant() {
+    let fake = Fake::default();
+    let builder = Pool::builder(fake.clone()).size(0..=3).check_after(Duration::from_micros(50));
+    let pool = builder.acquire_timeout(Duration::from_secs(60)).build().unwrap();
+    let at_work = std::sync::atomic::AtomicUsize::new(5);
+    std::thread::scope(|scope| {
+        for kind in 0..5 {
+            let (pool, at_work) = (pool.clone(), &at_work);
+            scope.spawn(move || {
+                for turn in 0..400_u64 {
+                    let mut conn = pool.get_blocking().unwrap();
+                    conn.dirty = kind == 0;
+                    if (turn + kind) % 97 == 0 {
+                        conn.discard();
+                    }
+                }
+                at_work.fetch_sub(1, SeqCst);
+            });
+        }
+        while at_work.load(SeqCst) > 0 {
+            let stats = pool.stats();
+            let parts = stats.idle + stats.in_use + stats.opening + stats.checking + stats.closing;
+            assert_eq!(stats.size, parts);
+            assert!(stats.size <= 3 && stats.opened - stats.closed.total() <= 3, "{stats:?}");
+            let waits = pool.waits();
+            assert!(waits.holders.len() <= 3 && waits.waiters.len() <= 5, "{waits:?}");
+            std::thread::yield_now();
+        }
+    });
+    assert_eq!(pool.stats().gets, 2_000);
+}
+
+#[test]
+fn retaining_beside_callers_loses_nothing() {
+    let fake = Fake::default();
+    let pool =
+        Pool::builder(fake.clone()).size(0..=3).acquire_timeout(Duration::from_secs(60)).build().unwrap();
+    let (closed, at_work) = (std::sync::atomic::AtomicUsize::new(0), std::sync::atomic::AtomicUsize::new(4));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..400 {
+                    drop(pool.get_blocking().unwrap());
+                }
+                at_work.fetch_sub(1, SeqCst);
+            });
+        }
+        scope.spawn(|| {
+            while at_work.load(SeqCst) > 0 {
+                closed.fetch_add(pool.retain(|conn, _| conn.id % 2 == 0), SeqCst);
+                std::thread::yield_now();
+            }
+        });
+    });
+    let all: Vec<_> = (0..3).map(|_| pool.get_blocking().unwrap()).collect();
+    drop(all);
+    pool.close_blocking().unwrap();
+    assert_eq!((fake.live(), pool.stats().closed.not_retained), (0, closed.load(SeqCst) as u64));
+    assert!(fake.0.peak.load(SeqCst) <= 3);
+}
+
+#[test]
+fn closing_beside_callers_tells_each_and_ends_all() {
+    for _ in 0..50 {
+        let fake = Fake::default();
+        let pool =
+            Pool::builder(fake.clone()).size(0..=2).acquire_timeout(Duration::from_secs(60)).build().unwrap();
+        let barrier = std::sync::Barrier::new(5);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    barrier.wait();
+                    loop {
+                        match pool.get_blocking() {
+                            Ok(conn) => drop(conn),
+                            Err(GetError::Closed) => return,
+                            Err(error) => panic!("{error}"),
+                        }
+                    }
+                });
+            }
+            barrier.wait();
+            pool.close_blocking_timeout(Duration::from_secs(60)).unwrap();
+            assert!(pool.is_closed());
+        });
+        assert_eq!((fake.live(), pool.stats().size, pool.stats().waiting), (0, 0, 0));
+    }
+}
