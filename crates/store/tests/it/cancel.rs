@@ -130,3 +130,40 @@ fn a_migration_that_is_dropped_once_begun_runs_on() {
         assert_eq!(count(&store), 2, "each step once, after {polls} polls");
     }
 }
+
+#[test]
+fn a_write_dropped_at_any_poll_is_taken_back_unless_begun() {
+    let store = family();
+    hold_writer(&store, || {
+        let mut begun = Box::pin(store.write("insert into parent values (1, 'begun')", []));
+        assert!(poll(begun.as_mut()).is_pending());
+        until_somebody_waits(&store);
+        for polls in 0..3 {
+            let mut queued = pin!(store.write("insert into parent values (2, 'queued')", []));
+            (0..polls).for_each(|_| assert!(poll(queued.as_mut()).is_pending()));
+        }
+        drop(begun);
+    });
+    store.flush_blocking();
+    let names: Vec<String> = store.query_all_blocking("select name from parent", []).unwrap();
+    assert_eq!(names, ["begun"]);
+}
+
+#[test]
+fn a_query_dropped_at_any_poll_leaves_its_reader_to_others() {
+    let store = Store::builder(Sqlite::memory()).readers(1).open().unwrap();
+    for polls in 0..6 {
+        {
+            let mut query = pin!(store.query::<i64>("select random() * 0", []));
+            for _ in 0..polls {
+                if poll(query.as_mut()).is_ready() {
+                    break;
+                }
+                std::thread::yield_now();
+            }
+        }
+        // The only reader.
+        assert_eq!(store.query_blocking::<i64>("select random() * 0 + ?1", [polls]).unwrap(), polls);
+    }
+    assert!(store.waits().waiters.is_empty());
+}

@@ -197,3 +197,44 @@ fn the_last_clone_gives_back_what_is_queued() {
     assert!(begun.is_ok(), "{begun:?}");
     assert!(matches!(&queued, Ok(_) | Err(WriteError::Closed(_))), "{queued:?}");
 }
+
+#[test]
+fn closing_beside_writers_and_readers_answers_each_truly() {
+    for _ in 0..20 {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("app.db");
+        let store = Store::open(Sqlite::file(&path).synchronous(Synchronous::Off)).unwrap();
+        store.migrate_blocking(&["create table t (n integer)"]).unwrap();
+        let written = AtomicI64::new(0);
+        let barrier = std::sync::Barrier::new(4);
+        std::thread::scope(|scope| {
+            for worker in 0..3 {
+                let (store, written, barrier) = (&store, &written, &barrier);
+                scope.spawn(move || {
+                    barrier.wait();
+                    loop {
+                        let done = match worker {
+                            0 => ropewalk_sync::block_on(store.write("insert into t values (1)", [])),
+                            _ => store.write_blocking("insert into t values (2)", []),
+                        };
+                        match done {
+                            Ok(_) => written.fetch_add(1, SeqCst),
+                            Err(WriteError::Closed(_)) => return,
+                            Err(error) => panic!("{error}"),
+                        };
+                        match store.query_blocking::<i64>("select count(*) from t", []) {
+                            Ok(n) => assert!(n > 0),
+                            Err(QueryError::Connection(_)) => {}
+                            Err(error) => panic!("{error}"),
+                        }
+                    }
+                });
+            }
+            barrier.wait();
+            store.close_blocking().unwrap();
+        });
+        assert_eq!(store.stats().connections.size, 0);
+        let again = Store::open(Sqlite::file(&path)).unwrap();
+        assert_eq!(again.query_blocking::<i64>("select count(*) from t", []).unwrap(), written.load(SeqCst));
+    }
+}
