@@ -2,7 +2,7 @@
 
 use crate::{
     BalancerBuilder, BalancerStats, Drain, InsertError, Need, Node, NodeId, NodeStats, Pick, PickError,
-    PickTimeoutError, PickWait, Probe, UnknownNode, health::watch, inner::Inner, shared::Shared,
+    PickTimeoutError, PickWait, Probe, UnknownNode, health::watch, inner::Inner, line::Later, shared::Shared,
 };
 use ropewalk_prove::sync::atomic::Ordering;
 use ropewalk_sync::{Background, Elapsed, Spawn};
@@ -80,8 +80,7 @@ impl Balancer {
             inner.table.store(registry.table());
             id
         };
-        inner.changes.note();
-        inner.serve();
+        Later::all([&|| inner.changes.note(), &|| inner.serve()]);
         Ok(id)
     }
 
@@ -99,9 +98,7 @@ impl Balancer {
             inner.table.store(registry.table());
             entry
         };
-        entry.shared.announce();
-        inner.changes.note();
-        inner.serve();
+        Later::all([&|| entry.shared.announce(), &|| inner.changes.note(), &|| inner.serve()]);
         Ok(entry.node.clone())
     }
 
@@ -115,7 +112,7 @@ impl Balancer {
         let inner = self.inner();
         let entry = inner.entry(id).ok_or(UnknownNode(id))?;
         let drained = inner.change(id, Shared::drain).ok_or(UnknownNode(id))?;
-        entry.shared.announce();
+        Later::all([&|| inner.serve(), &|| entry.shared.announce()]);
         Ok(Drain { drained, clock: inner.clock().clone() })
     }
 
@@ -128,9 +125,7 @@ impl Balancer {
         let inner = self.inner();
         let now = inner.now();
         let drained = inner.change(id, |shared| shared.resume(now)).ok_or(UnknownNode(id))?;
-        if let Some(drained) = drained {
-            drained.set();
-        }
+        Later::all([&|| inner.serve(), &|| drained.iter().for_each(|drained| drained.set())]);
         Ok(())
     }
 
@@ -272,8 +267,7 @@ impl Balancer {
             // SeqCst: pairs with the load in `Inner::is_closed`; the line is served after it.
             inner.closed.store(true, Ordering::SeqCst);
         }
-        inner.changes.note();
-        inner.serve();
+        Later::all([&|| inner.changes.note(), &|| inner.serve()]);
     }
 
     /// Whether it is closed.

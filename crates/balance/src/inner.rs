@@ -108,11 +108,10 @@ impl Inner {
         self.closed.load(Ordering::SeqCst)
     }
 
-    /// Changes how a node stands and serves the line, for which that may be good or bad news.
+    /// Changes how a node stands. To be followed by [`serve`](Self::serve): it may be good or bad news for those
+    /// in line.
     pub(crate) fn change<R>(&self, id: NodeId, change: impl FnOnce(&Shared) -> R) -> Option<R> {
-        let result = self.registry.lock().change(id, change)?;
-        self.serve();
-        Some(result)
+        self.registry.lock().change(id, change)
     }
 
     pub(crate) fn pick(self: &Arc<Self>, need: &Need) -> Result<Pick, PickError> {
@@ -295,6 +294,7 @@ impl Inner {
     fn readmit(&self, entry: &Arc<Entry>, now: u64) {
         if self.change(entry.id, |shared| shared.readmit(now)).is_some() {
             self.totals.readmissions.incr();
+            self.serve();
         }
     }
 
@@ -304,6 +304,8 @@ impl Inner {
         self.change(entry.id, |shared| shared.probed(well, now));
         if well && entry.shared.is_due(now) {
             self.readmit(entry, now);
+        } else {
+            self.serve();
         }
     }
 }

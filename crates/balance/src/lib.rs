@@ -42,9 +42,9 @@
 //! | operation | waits for | order | on cancel, on panic |
 //! |---|---|---|---|
 //! | `pick` | nobody; with `SmoothWeighted` for other picks' choices | as the strategy says | a strategy's panic leaves no trace |
-//! | `Pick::complete`, drop | other outcomes of the same node, for a bounded section | - | - |
+//! | `Pick::complete`, drop | other outcomes of the same node, for a bounded section | - | another's waker's panic goes on when the slot is passed on |
 //! | `pick_wait` and its forms | a free slot | first come, first served among those whom a node could serve | leaves the line; a slot handed over passes on |
-//! | `insert`, `remove`, `drain`, `set_weight` | other changes of the registry | - | - |
+//! | `insert`, `remove`, `drain`, `set_weight` | other changes of the registry | - | another's waker's panic reaches the caller when all are told |
 //! | `nodes`, `stats` | nobody | the list is that of one instant, its numbers are not | - |
 //!
 //! * No request begins on a node that has as many in flight as its limit says, trial requests included.

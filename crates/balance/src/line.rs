@@ -69,6 +69,13 @@ impl Later {
         }
     }
 
+    /// Does all of `steps`, in order.
+    pub(crate) fn all<const N: usize>(steps: [&dyn Fn(); N]) {
+        let mut later = Self::default();
+        steps.into_iter().for_each(|step| later.run(step));
+        later.go_on();
+    }
+
     pub(crate) fn go_on(self) {
         // A second panic while unwinding would abort.
         if let Some(panic) = self.0.filter(|_| !panicking()) {
@@ -84,13 +91,12 @@ impl PartialEq for Slot {
 }
 
 impl Inner {
-    /// Stands at the end of the line. The caller must poll, which serves it.
+    /// Stands at the end of the line. To be followed by [`serve`](Self::serve), once the place is where it is not
+    /// lost: serving wakes others, and their wakers may panic.
     pub(crate) fn join(&self, need: Need) -> Place {
         let mut queue = self.line.queue.lock();
         let place = queue.join(need);
         self.line.waiting.store(queue.len(), Ordering::Relaxed);
-        drop(queue);
-        self.serve();
         place
     }
 
@@ -176,7 +182,8 @@ impl Inner {
             for (_, grant) in revoked {
                 later.run(|| self.pass_on(grant));
             }
-            later.go_on();
+            later.run(|| self.serve());
+            return later.go_on();
         }
         self.serve();
     }

@@ -116,6 +116,7 @@ impl Future for PickWait {
             }
             this.joined = Some(this.inner.clock().now());
             this.place = Some(this.inner.join(this.need.clone()));
+            this.inner.serve();
         }
         let Some(place) = &this.place else { unreachable!("just joined") };
         loop {

@@ -170,6 +170,49 @@ fn door_leave_vs_enter_is_wait_free() {
 }
 
 #[test]
+fn door_looks_and_switches_vs_enter_are_wait_free() {
+    let calls: [(&str, fn(&Door)); 7] = [
+        ("inside", |door| assert!(door.inside() > 0)),
+        ("has_room", |door| assert!(door.has_room())),
+        ("is_within_limit", |door| assert!(door.is_within_limit())),
+        ("is_drained", |door| assert!(!door.is_drained())),
+        ("limit_to", |door| door.limit_to(Some(1))),
+        ("shut", Door::shut),
+        ("open", Door::open),
+    ];
+    for (name, call) in calls {
+        wait_free(name, |n| {
+            move || {
+                let door = Arc::new(Door::new(None));
+                assert!(door.enter(), "one stays inside");
+                let theirs = door.clone();
+                let t = thread::spawn(move || {
+                    (0..n).for_each(|_| {
+                        theirs.enter();
+                    });
+                });
+                operation(name, || call(&door));
+                t.join().unwrap();
+            }
+        });
+    }
+}
+
+#[test]
+fn door_has_room_vs_enter_and_leave_is_a_hint() {
+    model(|| {
+        let door = Arc::new(Door::new(Some(1)));
+        let theirs = door.clone();
+        let t = thread::spawn(move || theirs.enter() && !theirs.leave());
+        let (room, within) = (door.has_room(), door.is_within_limit());
+        assert!(within, "nobody enters beyond the limit");
+        let entered = door.enter();
+        assert!(t.join().unwrap() || entered, "one of them found it, whatever the look said");
+        assert!(door.inside() == u32::from(entered), "room seen: {room}");
+    });
+}
+
+#[test]
 fn control_enter_is_not_wait_free() {
     let grows = Explorer::new()
         .spurious_failures(0)

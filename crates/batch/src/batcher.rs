@@ -5,7 +5,7 @@ use crate::{
     builder::Builder,
     driver::{Answers, Handler, Shared},
 };
-use ropewalk_sync::{AcquireError, Elapsed, Receiver, TryAcquireError};
+use ropewalk_sync::{AcquireError, Elapsed, OwnedPermit, Receiver, TryAcquireError};
 use std::{
     fmt,
     pin::Pin,
@@ -65,7 +65,8 @@ impl<T: Send + 'static, R: Send + 'static, E: Send + 'static> Batcher<T, R, E> {
     ///
     /// # Panics
     ///
-    /// When the `group_by` closure panics, or the operating system refuses the first thread.
+    /// When the `group_by` closure panics, or the spawner or the operating system refuses a driver; the
+    /// item is not queued then, unless a batch has taken it already.
     ///
     /// # Cancel safety
     ///
@@ -126,10 +127,7 @@ impl<T: Send + 'static, R: Send + 'static, E: Send + 'static> Batcher<T, R, E> {
                 return Err(TrySubmitError::Full(item));
             }
         };
-        match self.shared.enqueue(item, room) {
-            Ok((place, receiver)) => Ok(Answer { shared: self.shared.clone(), place: Some(place), receiver }),
-            Err(item) => Err(TrySubmitError::Closed(item)),
-        }
+        self.enqueue(item, room).map_err(TrySubmitError::Closed)
     }
 
     /// Makes everything queued now due at once, and waits until it is answered or withdrawn. Items
@@ -170,6 +168,16 @@ impl<T: Send + 'static, R: Send + 'static, E: Send + 'static> Batcher<T, R, E> {
         self.shared.stats()
     }
 
+    fn enqueue(&self, item: T, room: OwnedPermit) -> Result<Answer<T, R, E>, T> {
+        let (place, receiver, needed) = self.shared.enqueue(item, room)?;
+        let answer = Answer { shared: self.shared.clone(), place: Some(place), receiver };
+        if needed {
+            // When that panics, the drop of `answer` takes the item back.
+            self.shared.kick();
+        }
+        Ok(answer)
+    }
+
     async fn submit_until(&self, item: T, deadline: Option<Instant>) -> Result<R, SubmitError<T, E>> {
         let clock = &self.shared.clock;
         let room = match self.shared.room.try_acquire_owned() {
@@ -181,8 +189,7 @@ impl<T: Send + 'static, R: Send + 'static, E: Send + 'static> Batcher<T, R, E> {
                 Ok(Err(error)) => unreachable!("one permit of at least one: {error}"),
             },
         };
-        let (place, receiver) = self.shared.enqueue(item, room).map_err(SubmitError::Closed)?;
-        let mut answer = Answer { shared: self.shared.clone(), place: Some(place), receiver };
+        let mut answer = self.enqueue(item, room).map_err(SubmitError::Closed)?;
         if deadline.is_none() {
             return answer.await;
         }

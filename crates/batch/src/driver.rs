@@ -70,7 +70,8 @@ struct Entry<T, R, E> {
     epoch: u64,
 }
 
-pub(crate) type Submitted<T, R, E> = (Place, Receiver<Result<R, SubmitError<T, E>>>);
+/// A queued item: its place, who hears its answer, and whether a driver is to be [kicked](Shared::kick).
+pub(crate) type Submitted<T, R, E> = (Place, Receiver<Result<R, SubmitError<T, E>>>, bool);
 
 enum Next<T, R, E> {
     Run { batch: Vec<Entry<T, R, E>>, more: bool },
@@ -129,10 +130,7 @@ impl<T: Send + 'static, R: Send + 'static, E: Send + 'static> Shared<T, R, E> {
         let needed = state.queue.is_due(since) || sooner;
         drop(state);
         self.meters.submitted.incr();
-        if needed {
-            self.kick();
-        }
-        Ok((place, receiver))
+        Ok((place, receiver, needed))
     }
 
     /// Takes an item back if no batch has taken it.
@@ -143,7 +141,11 @@ impl<T: Send + 'static, R: Send + 'static, E: Send + 'static> Shared<T, R, E> {
         drop(state);
         self.meters.withdrawn.incr();
         finish(done);
-        Some(entry.item)
+        let Entry { item, answer, room, .. } = entry;
+        // Both wake somebody, who is user code: that must not cost the item.
+        let _told = caught(move || drop(room));
+        let _gone = caught(move || drop(answer));
+        Some(item)
     }
 
     /// Makes what is queued due; the receiver hears when all of it is answered or withdrawn.
@@ -189,7 +191,7 @@ impl<T: Send + 'static, R: Send + 'static, E: Send + 'static> Shared<T, R, E> {
     }
 
     /// Wakes an idle driver, or starts one, or leaves it to the busy ones.
-    fn kick(self: &Arc<Self>) {
+    pub(crate) fn kick(self: &Arc<Self>) {
         let mut state = self.state.lock();
         if state.stopped || state.queue.is_empty() {
             return;
@@ -334,7 +336,9 @@ where
         match shared.next() {
             Next::Run { batch, more } => {
                 if more {
-                    shared.kick();
+                    // A thread or a spawner may be refused, which must not cost the batch in hand: this
+                    // driver comes back to what is left.
+                    let _started = caught(|| shared.kick());
                 }
                 shared.run(batch).await;
             }

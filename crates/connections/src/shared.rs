@@ -253,7 +253,9 @@ impl<M: Managed> Shared<M> {
         drop(q);
         self.run(lane, todo);
         if closed {
-            self.look_whether_drained();
+            // A closer's waker that panics (the panic hook has reported it) must not cost the caller its
+            // connection.
+            let _ = catch_unwind(AssertUnwindSafe(|| self.look_whether_drained()));
         }
         entry.conn
     }

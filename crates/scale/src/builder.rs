@@ -255,7 +255,7 @@ impl Builder {
             on_event: self.on_event,
             memory: Memory::new(initial, self.clock.now()),
         };
-        let job = driver.run();
+        let job = driver.job();
         let driver = match &self.spawner {
             Some(spawner) => Background::spawn("ropewalk-scale", &**spawner, job),
             None => Background::thread("ropewalk-scale", &self.clock, job),

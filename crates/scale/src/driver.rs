@@ -46,6 +46,8 @@ pub(crate) struct State {
     pub(crate) paused: bool,
     pub(crate) fleet: Fleet,
     samples: VecDeque<Load>,
+    /// The driver has taken a sample out and not decided on it yet.
+    deciding: bool,
     /// Somebody set the number by hand since the driver last looked.
     manual: bool,
     changes: VecDeque<Change>,
@@ -72,6 +74,7 @@ impl Shared {
             paused: false,
             fleet: Fleet::new(times.clone(), origin),
             samples: VecDeque::new(),
+            deciding: false,
             manual: false,
             changes: VecDeque::new(),
             last: None,
@@ -106,10 +109,13 @@ impl Shared {
         self.wake.notify();
     }
 
-    /// Sets the number by hand; the bounds were checked.
-    pub(crate) fn scale_to(&self, nodes: usize) -> Decision {
+    /// Sets the number by hand, unless it stops; the bounds were checked.
+    pub(crate) fn scale_to(&self, nodes: usize) -> Option<Decision> {
         let now = self.clock.now();
         let mut state = self.state.lock();
+        if state.fleet.stopping {
+            return None;
+        }
         let decision = Decision {
             from: state.wanted,
             to: nodes,
@@ -121,7 +127,7 @@ impl Shared {
         self.apply(&mut state, decision, now);
         drop(state);
         self.wake.notify();
-        decision
+        Some(decision)
     }
 
     fn apply(&self, state: &mut State, decision: Decision, now: Instant) {
@@ -221,7 +227,7 @@ impl Shared {
     /// Whether everything is as wanted and nothing waits to be decided.
     pub(crate) fn is_settled(&self) -> bool {
         let state = self.state.lock();
-        state.samples.is_empty() && state.fleet.is_settled(state.wanted)
+        state.samples.is_empty() && !state.deciding && state.fleet.is_settled(state.wanted)
     }
 }
 
@@ -251,8 +257,16 @@ impl Drop for End {
 }
 
 impl Driver {
-    pub(crate) async fn run(mut self) {
-        let _end = End(self.shared.clone());
+    /// What also says that it has ended when it is dropped before its first poll.
+    pub(crate) fn job(self) -> impl Future<Output = ()> + Send + 'static {
+        let end = End(self.shared.clone());
+        async move {
+            let _end = end;
+            self.run().await;
+        }
+    }
+
+    async fn run(mut self) {
         let mut jobs: Jobs<Done> = Jobs::new();
         let mut sample_at = self.load.is_some().then(|| self.shared.clock.now());
         loop {
@@ -330,12 +344,16 @@ impl Driver {
                 continue;
             }
             let context = self.recommend.is_some().then(|| (state.loads.clone(), state.fleet.start_up()));
+            state.deciding = true;
             drop(state);
             let recommended = self.recommended(demand, nodes, ready, context, now);
             let decision = self.shared.policy.admit(&mut self.memory, nodes, demand, recommended, now);
             let mut state = self.shared.state.lock();
-            // A number set by hand in the meantime stands.
-            if !state.manual {
+            state.deciding = false;
+            if state.paused {
+                state.last = Some(Decision { to: nodes, reason: Reason::Paused, ..decision });
+            } else if !state.manual {
+                // Else a number was set by hand in the meantime, and stands.
                 self.shared.apply(&mut state, decision, now);
             }
         }

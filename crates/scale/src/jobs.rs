@@ -49,6 +49,15 @@ impl<T> Jobs<T> {
     }
 }
 
+impl<T> Drop for Jobs<T> {
+    fn drop(&mut self) {
+        for (_, job) in self.running.drain(..) {
+            // As in `cancel`; and two that panicked in one unwinding would end the process.
+            let _dropped = catch_unwind(AssertUnwindSafe(move || drop(job)));
+        }
+    }
+}
+
 trait Extract<T> {
     fn extract(&mut self, pick: impl Fn(&T) -> bool) -> Vec<T>;
 }

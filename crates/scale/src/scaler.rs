@@ -73,10 +73,7 @@ impl AutoScaler {
         if !(min..=max).contains(&nodes) {
             return Err(ScaleError::OutOfRange { asked: nodes, min, max });
         }
-        if self.0.shared.state.lock().fleet.stopping {
-            return Err(ScaleError::Stopped);
-        }
-        Ok(self.0.shared.scale_to(nodes))
+        self.0.shared.scale_to(nodes).ok_or(ScaleError::Stopped)
     }
 
     /// Asks all nodes for their health now; those that died are replaced. This happens by itself

@@ -18,7 +18,7 @@
 //! has been answered yet.
 
 use crate::{
-    conn::{StoreConn, Written},
+    conn::{StoreConn, Written, give_back},
     error::WriteError,
     facts::Facts,
     operation::Operation,
@@ -42,14 +42,19 @@ struct Broken;
 
 /// Writes a batch; one answer for each operation, in order.
 pub(crate) fn write_batch(inner: &Inner, operations: &[Operation]) -> Vec<Answer> {
-    let mut conn = match inner.pool.get_writer_blocking() {
-        Ok(conn) => conn,
+    let mut writer = match inner.pool.get_writer_blocking() {
+        Ok(writer) => writer,
         Err(error) => {
             let error = Arc::new(error);
             return operations.iter().map(|_| Err(WriteError::Writer(error.clone()))).collect();
         }
     };
-    let conn = &mut *conn;
+    let answers = answer_all(inner, &mut writer, operations);
+    give_back(writer);
+    answers
+}
+
+fn answer_all(inner: &Inner, conn: &mut StoreConn, operations: &[Operation]) -> Vec<Answer> {
     inner.meters.batches.incr();
     if operations.len() > 1 {
         if let Ok(answers) = together(inner, conn, operations) {

@@ -8,9 +8,14 @@ use crate::{
     rows::Rows,
     tables::Tables,
 };
-use ropewalk_connections::{Manager, Sqlite};
+use ropewalk_connections::{Conn, Manager, Sqlite};
 use rusqlite::{CachedStatement, Connection};
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
 
 pub(crate) struct StoreManager {
     pub(crate) sqlite: Sqlite,
@@ -29,6 +34,12 @@ pub(crate) struct StoreConn {
 
 /// Statements whose facts a connection remembers. More than it keeps prepared.
 const FACTS: usize = 1_024;
+
+/// Gives a connection back. Whoever is next is woken by that, and a waker that panics (the panic hook has
+/// reported it) must not cost anybody the answer of what has been done.
+pub(crate) fn give_back(conn: Conn<StoreManager>) {
+    let _ = catch_unwind(AssertUnwindSafe(move || drop(conn)));
+}
 
 /// What one statement of an operation did.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -52,7 +52,7 @@
 //! |---|---|---|---|
 //! | `write`, `write_all` | room in the queue, the batch under way, its own | first come, first served | taken back unless its batch has begun |
 //! | `transaction`, `migrate` | the batch under way | first come, first served, batches included | runs on once begun |
-//! | `query`, known | nobody | - | - |
+//! | `query`, known | nobody; once in `watch_every` a look for writes of others, if the writer is idle | - | - |
 //! | `query`, not known | a reader connection | first come, first served | runs on once begun |
 //! | `close` | all of them | - | takes no more operations |
 //!

@@ -2,7 +2,7 @@
 
 use crate::{
     commit::{Touched, begin, commit, roll_back},
-    conn::StoreConn,
+    conn::{StoreConn, give_back},
     error::{MigrateError, WriteError},
     raw,
     store::{Inner, Store},
@@ -45,7 +45,9 @@ impl Store {
         let steps: Vec<String> = steps.iter().map(|&step| step.to_owned()).collect();
         let inner = self.0.clone();
         let mut writer = self.0.pool.get_writer().await.map_err(no_writer)?;
-        writer.run(move |conn| inner.migrate(conn, steps.iter().map(String::as_str))).await
+        let done = writer.run(move |conn| inner.migrate(conn, steps.iter().map(String::as_str))).await;
+        give_back(writer);
+        done
     }
 
     /// [`migrate`](Self::migrate) for a thread.
@@ -55,7 +57,9 @@ impl Store {
     /// See [`migrate`](Self::migrate).
     pub fn migrate_blocking(&self, steps: &[&str]) -> Result<Migrated, MigrateError> {
         let mut writer = self.0.pool.get_writer_blocking().map_err(no_writer)?;
-        self.0.migrate(&mut writer, steps.iter().copied())
+        let done = self.0.migrate(&mut writer, steps.iter().copied());
+        give_back(writer);
+        done
     }
 }
 

@@ -1,7 +1,7 @@
 //! Reading, and not reading again what is known.
 
 use crate::{
-    conn::StoreConn,
+    conn::{StoreConn, give_back},
     error::QueryError,
     params::{Key, Params, Statement},
     rows::{FromRow, Row, RowError, Rows},
@@ -155,7 +155,9 @@ impl Store {
                 match inner.pool.try_get_writer() {
                     Ok(mut writer) => {
                         let inner = inner.clone();
-                        writer.run(move |conn| inner.look_for_others(conn)).await?;
+                        let looked = writer.run(move |conn| inner.look_for_others(conn)).await;
+                        give_back(writer);
+                        looked?;
                     }
                     Err(_) => sure = inner.batch_looks(),
                 }
@@ -165,8 +167,10 @@ impl Store {
             }
         }
         let inner = inner.clone();
-        let pool = inner.pool.clone();
-        pool.run(move |conn| inner.read(conn, key)).await?
+        let mut conn = inner.pool.get().await?;
+        let rows = conn.run(move |conn| inner.read(conn, key)).await;
+        give_back(conn);
+        rows
     }
 
     /// [`query_rows`](Self::query_rows) for a thread. A query that is not known runs on this thread.
@@ -181,7 +185,11 @@ impl Store {
             let mut sure = true;
             if inner.watch_is_due() {
                 match inner.pool.try_get_writer() {
-                    Ok(mut writer) => inner.look_for_others(&mut writer)?,
+                    Ok(mut writer) => {
+                        let looked = inner.look_for_others(&mut writer);
+                        give_back(writer);
+                        looked?;
+                    }
                     Err(_) => sure = inner.batch_looks(),
                 }
             }
@@ -190,7 +198,9 @@ impl Store {
             }
         }
         let mut conn = inner.pool.get_blocking()?;
-        inner.read(&mut conn, key)
+        let rows = inner.read(&mut conn, key);
+        give_back(conn);
+        rows
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     builder::Builder,
-    conn::{StoreManager, Written},
+    conn::{StoreManager, Written, give_back},
     error::{CheckpointError, CloseError, OpenError, TryWriteError, WriteError},
     operation::Operation,
     params::{Key, Params, Statement},
@@ -170,7 +170,9 @@ impl Store {
     /// [`CheckpointError`].
     pub async fn checkpoint(&self) -> Result<Checkpoint, CheckpointError> {
         let mut writer = self.0.pool.get_writer().await?;
-        Ok(writer.run(|conn| conn.own_with(checkpoint)).await?)
+        let done = writer.run(|conn| conn.own_with(checkpoint)).await;
+        give_back(writer);
+        Ok(done?)
     }
 
     /// [`checkpoint`](Self::checkpoint) for a thread.
@@ -179,7 +181,10 @@ impl Store {
     ///
     /// [`CheckpointError`].
     pub fn checkpoint_blocking(&self) -> Result<Checkpoint, CheckpointError> {
-        Ok(self.0.pool.get_writer_blocking()?.own_with(checkpoint)?)
+        let writer = self.0.pool.get_writer_blocking()?;
+        let done = writer.own_with(checkpoint);
+        give_back(writer);
+        Ok(done?)
     }
 
     /// Takes no more operations, writes those that are queued, empties the log and closes the

@@ -2,7 +2,7 @@
 
 use crate::{
     commit::{Touched, begin, commit, roll_back},
-    conn::{StoreConn, Written},
+    conn::{StoreConn, Written, give_back},
     error::{QueryError, TransactionError, WriteError},
     params::{Params, Statement},
     rows::{FromRow, Rows},
@@ -138,7 +138,9 @@ impl Store {
     {
         let inner = self.0.clone();
         let mut writer = self.0.pool.get_writer().await.map_err(no_writer)?;
-        writer.run(move |conn| inner.transact(conn, work)).await
+        let done = writer.run(move |conn| inner.transact(conn, work)).await;
+        give_back(writer);
+        done
     }
 
     /// [`transaction`](Self::transaction) for a thread; `work` runs on this thread.
@@ -151,7 +153,9 @@ impl Store {
         work: impl FnOnce(&mut Tx<'_>) -> Result<R, E>,
     ) -> Result<R, TransactionError<E>> {
         let mut writer = self.0.pool.get_writer_blocking().map_err(no_writer)?;
-        self.0.transact(&mut writer, work)
+        let done = self.0.transact(&mut writer, work);
+        give_back(writer);
+        done
     }
 }
 

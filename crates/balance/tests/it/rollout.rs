@@ -195,3 +195,36 @@ fn settings_are_checked() {
     }
     assert!(Rollout::builder(0, 1).auto_advance(0).build().is_err());
 }
+
+#[test]
+fn many_threads_take_each_step_once_and_go_back_once() {
+    let rollout = Rollout::builder(1, 2).auto_advance(50).build().unwrap();
+    let run = |failures: bool| {
+        std::thread::scope(|s| {
+            for t in 0..4_u64 {
+                let rollout = &rollout;
+                s.spawn(move || {
+                    for i in 0..2_000_u64 {
+                        let route = rollout.route(&(t, i));
+                        assert_eq!(*route.get() == 2, route.side() == Side::New);
+                        let fails = failures && route.side() == Side::New;
+                        route.complete(if fails { Outcome::Failure } else { Outcome::Success });
+                    }
+                });
+            }
+        });
+    };
+    run(false);
+    let causes =
+        |rollout: &Rollout<i32>| rollout.history().iter().map(|event| event.cause).collect::<Vec<_>>();
+    let steps = [RolloutCause::Started, RolloutCause::AutoAdvanced, RolloutCause::AutoAdvanced];
+    assert_eq!(causes(&rollout), steps);
+    assert_eq!((rollout.percent(), rollout.phase()), (100, RolloutPhase::Running { step: 2 }));
+    let counted = rollout.evidence();
+    assert_eq!(counted.old.requests + counted.new.requests, 8_000);
+    // Nobody is left on the old side to compare with, so begin again.
+    rollout.restart();
+    run(true);
+    assert_eq!((rollout.percent(), rollout.phase()), (0, RolloutPhase::RolledBack));
+    assert_eq!(causes(&rollout).iter().filter(|cause| **cause == RolloutCause::WorseThanOld).count(), 1);
+}

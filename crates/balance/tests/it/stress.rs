@@ -1,8 +1,8 @@
 //! Threads and tasks at once.
 
 use ropewalk_balance::{
-    Balancer, Draw, Ejection, LeastLoaded, Need, Node, Outcome, PeakEwma, PickError, PowerOfTwo, RoundRobin,
-    SmoothWeighted, Strategy,
+    Balancer, Draw, Ejection, InsertError, LeastLoaded, Need, Node, Outcome, PeakEwma, PickError, PowerOfTwo,
+    RoundRobin, SmoothWeighted, Strategy,
 };
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -180,4 +180,106 @@ fn tasks_and_threads_share_the_line_and_lose_nothing_when_tasks_give_up() {
     });
     let stats = nodes.stats();
     assert_eq!((stats.in_flight, stats.waiting), (0, 0));
+}
+
+#[test]
+fn a_node_that_drains_gets_nothing_new_once_the_call_has_returned() {
+    let nodes = Balancer::builder().strategy(PowerOfTwo::new()).build().unwrap();
+    let id = nodes.insert(Node::new("a")).unwrap();
+    nodes.insert(Node::new("b")).unwrap();
+    // Odd while it drains.
+    let (phase, inside, stop) = (AtomicU32::new(0), AtomicU32::new(0), AtomicBool::new(false));
+    std::thread::scope(|s| {
+        for t in 0..3 {
+            let (nodes, phase, inside, stop) = (&nodes, &phase, &inside, &stop);
+            s.spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    let before = phase.load(Ordering::SeqCst);
+                    let need = if t == 0 { Need::any().avoid(id) } else { Need::any() };
+                    let pick = nodes.pick(need).unwrap();
+                    if pick.id() != id {
+                        continue;
+                    }
+                    inside.fetch_add(1, Ordering::SeqCst);
+                    let same = before == phase.load(Ordering::SeqCst);
+                    assert!(!(same && before % 2 == 1), "a pick of a node that drains");
+                    inside.fetch_sub(1, Ordering::SeqCst);
+                    pick.complete(Outcome::Success);
+                }
+            });
+        }
+        for round in 0..ROUNDS {
+            let drain = nodes.drain(id).unwrap();
+            phase.fetch_add(1, Ordering::SeqCst);
+            if round % 2 == 0 {
+                drain.done_blocking();
+                assert_eq!(inside.load(Ordering::SeqCst), 0, "its last request has ended");
+                assert_eq!(nodes.node(id).unwrap().in_flight, 0);
+            }
+            phase.fetch_add(1, Ordering::SeqCst);
+            nodes.resume(id).unwrap();
+            assert!(drain.is_done());
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(nodes.stats().in_flight, 0);
+}
+
+#[test]
+fn lists_and_looks_are_of_one_instant() {
+    let nodes = Balancer::new();
+    let mut last = nodes.insert(Node::new("0").offers("x")).unwrap();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|s| {
+        for _ in 0..2 {
+            s.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    let list = nodes.nodes();
+                    assert!((1..=2).contains(&list.len()), "one comes before the other goes");
+                    assert!((1..=2).contains(&nodes.len()) && (1..=2).contains(&nodes.stats().nodes));
+                    assert!(list.windows(2).all(|pair| pair[0].id != pair[1].id));
+                    assert!(list.iter().all(|node| node.weight >= 1));
+                    nodes.pick(Need::of("x")).unwrap().complete(Outcome::Success);
+                }
+            });
+        }
+        for i in 1..=ROUNDS {
+            let next = nodes.insert(Node::new(format!("{i}")).offers("x")).unwrap();
+            nodes.set_weight(last, 2).unwrap();
+            nodes.remove(last).unwrap();
+            assert!(nodes.node(last).is_err() && nodes.find(&format!("{i}")) == Some(next));
+            last = next;
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(nodes.stats().in_flight, 0);
+}
+
+#[test]
+fn those_in_line_are_all_told_of_the_end_under_threads() {
+    for _ in 0..50 {
+        let nodes = Balancer::builder().max_in_flight(1).build().unwrap();
+        nodes.insert(Node::new("a")).unwrap();
+        std::thread::scope(|s| {
+            let pickers = [(); 4].map(|()| {
+                s.spawn(|| {
+                    let mut ends = 0;
+                    while let Ok(pick) = nodes.pick_blocking(Need::any()) {
+                        ends += 1;
+                        pick.complete(Outcome::Success);
+                    }
+                    ends
+                })
+            });
+            while nodes.stats().successes < 20 {
+                std::thread::yield_now();
+            }
+            nodes.close();
+            let ends: u64 = pickers.map(|one| one.join().unwrap()).iter().sum();
+            assert_eq!(ends, nodes.stats().successes);
+        });
+        assert_eq!((nodes.stats().in_flight, nodes.stats().waiting), (0, 0));
+        assert!(matches!(nodes.pick(Need::any()), Err(PickError::Closed)));
+        assert!(matches!(nodes.insert(Node::new("b")), Err(InsertError::Closed { .. })));
+    }
 }

@@ -3,8 +3,13 @@
 use ropewalk_balance::{Balancer, Need, Node, NodeId, Outcome};
 use std::{
     collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
-    task::{Context, Poll, Waker},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
 };
 
 /// Polls once with a waker that nobody hears.
@@ -62,4 +67,45 @@ pub(crate) fn pick_of(nodes: &Balancer, address: &str) -> ropewalk_balance::Pick
         others.push(pick);
     }
     panic!("{address} is never picked");
+}
+
+/// A waker of the user's that panics.
+pub(crate) struct Bomb;
+
+impl Wake for Bomb {
+    fn wake(self: Arc<Self>) {
+        panic!("a waker of the user's");
+    }
+}
+
+/// A waker that counts.
+#[derive(Default)]
+pub(crate) struct Bell(AtomicUsize);
+
+impl Bell {
+    pub(crate) fn rung(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+pub(crate) fn poll_with<F: Future + Unpin>(
+    future: &mut F,
+    waker: &Arc<impl Wake + Send + Sync + 'static>,
+) -> Poll<F::Output> {
+    pin!(future).poll(&mut Context::from_waker(&Waker::from(waker.clone())))
+}
+
+/// Puts a future in line with a waker that panics.
+pub(crate) fn lay_a_bomb<F: Future + Unpin>(future: &mut F) {
+    assert!(poll_with(future, &Arc::new(Bomb)).is_pending());
+}
+
+pub(crate) fn panics<R>(step: impl FnOnce() -> R) -> bool {
+    catch_unwind(AssertUnwindSafe(step)).is_err()
 }

@@ -1,8 +1,10 @@
 //! The tower service.
 
+use crate::support::{panics, waits};
 use ropewalk_balance::{BalanceService, Balancer, Need, Node, Outcome, PickError, RoundRobin, ServiceError};
 use std::{
-    future::{Ready, ready},
+    future::{Ready, poll_fn, ready},
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -61,4 +63,93 @@ fn requests_go_to_picked_nodes_and_outcomes_come_back() {
     nodes.close();
     assert!(matches!(ropewalk_sync::block_on(sick.call(2)), Err(ServiceError::Pick(PickError::Closed))));
     let _ = Outcome::Success;
+}
+
+/// What the user's service does, at which of its places it panics, and how often its future waits.
+#[derive(Debug)]
+struct Moody {
+    panics_in: &'static str,
+    waits: usize,
+}
+
+impl Moody {
+    fn at(&self, place: &str) {
+        assert!(self.panics_in != place, "a service of the user's");
+    }
+}
+
+impl Clone for Moody {
+    fn clone(&self) -> Self {
+        self.at("clone");
+        Self { ..*self }
+    }
+}
+
+impl Service<()> for Moody {
+    type Response = ();
+    type Error = &'static str;
+    type Future = Pin<Box<dyn Future<Output = Result<(), &'static str>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), &'static str>> {
+        self.at("poll_ready");
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, (): ()) -> Self::Future {
+        self.at("call");
+        let (mut left, panics) = (self.waits, self.panics_in == "poll");
+        Box::pin(poll_fn(move |cx| {
+            assert!(!panics, "a service of the user's");
+            if left == 0 {
+                return Poll::Ready(Ok(()));
+            }
+            left -= 1;
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }))
+    }
+}
+
+fn moody(
+    nodes: &Balancer,
+    panics_in: &'static str,
+    waits: usize,
+) -> BalanceService<impl Fn(&Node) -> Moody + use<>, Moody> {
+    BalanceService::new(nodes.clone(), Need::any(), move |_: &Node| {
+        let made = Moody { panics_in, waits };
+        made.at("make");
+        made
+    })
+}
+
+#[test]
+fn a_service_that_panics_anywhere_gives_its_slot_back() {
+    for place in ["make", "clone", "poll_ready", "call", "poll"] {
+        let nodes = Balancer::builder().max_in_flight(1).build().unwrap();
+        nodes.insert(Node::new("a")).unwrap();
+        let mut service = moody(&nodes, place, 0);
+        assert!(panics(|| ropewalk_sync::block_on(service.call(()))), "{place}");
+        let stats = nodes.stats();
+        assert_eq!((stats.picks, stats.cancelled, stats.in_flight), (1, 1, 0), "{place}");
+        ropewalk_sync::block_on(moody(&nodes, "nowhere", 1).call(())).unwrap();
+    }
+}
+
+#[test]
+fn a_request_dropped_at_any_poll_gives_its_slot_back() {
+    const WAITS: usize = 3;
+    for polls in 0..=WAITS {
+        let nodes = Balancer::builder().max_in_flight(1).build().unwrap();
+        nodes.insert(Node::new("a")).unwrap();
+        let mut request = moody(&nodes, "nowhere", WAITS).call(());
+        let mut behind = moody(&nodes, "nowhere", 0).call(());
+        for _ in 0..polls {
+            assert!(waits(&mut request));
+            assert!(waits(&mut behind));
+        }
+        drop(request);
+        crate::support::ready(&mut behind).unwrap();
+        let stats = nodes.stats();
+        assert_eq!((stats.successes, stats.cancelled, stats.in_flight), (1, u64::from(polls > 0), 0));
+    }
 }

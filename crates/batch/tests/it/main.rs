@@ -14,7 +14,7 @@ use std::{
     convert::Infallible,
     pin::Pin,
     sync::{Arc, Mutex},
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Wake, Waker},
 };
 
 /// Batches as a handler saw them.
@@ -52,6 +52,19 @@ fn gated(gate: &Gate) -> ropewalk_batch::Builder<u32, u32, Infallible> {
 
 fn poll<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
     Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// Wakes with a panic.
+struct Bomb;
+impl Wake for Bomb {
+    fn wake(self: Arc<Self>) {
+        panic!("a waker")
+    }
+}
+
+/// Polls with a waker that panics.
+fn poll_with_bomb<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+    Pin::new(future).poll(&mut Context::from_waker(&Arc::new(Bomb).into()))
 }
 
 #[test]

@@ -105,3 +105,33 @@ fn groups_can_be_named_by_text() {
     .unwrap();
     assert_eq!(block_on(batcher.submit("model-a")), Ok(7));
 }
+
+#[test]
+fn what_becomes_due_at_once_runs_side_by_side() {
+    let clock = Clock::virtual_();
+    let batcher = Batcher::builder_async({
+        let clock = clock.clone();
+        move |items: Vec<u64>| {
+            let sleep = clock.sleep(Duration::from_secs(1));
+            async move {
+                sleep.await;
+                items.into_iter().map(Ok::<_, Infallible>).collect()
+            }
+        }
+    })
+    .in_flight(3)
+    .group_by(|&n| n)
+    .max_wait(Duration::from_secs(60))
+    .clock(clock.clone())
+    .build()
+    .unwrap();
+    let answers: Vec<_> = (0..3).map(|n| batcher.try_submit(n).unwrap()).collect();
+    clock.settle();
+    // One wake-up stands for three batches.
+    let mut flush = Box::pin(batcher.flush());
+    assert!(poll(&mut flush).is_pending());
+    clock.settle();
+    assert_eq!((batcher.stats().in_flight, batcher.stats().queued), (3, 0));
+    drop(flush);
+    drop(answers);
+}

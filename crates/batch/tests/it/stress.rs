@@ -1,3 +1,4 @@
+use crate::poll;
 use ropewalk_batch::Batcher;
 use ropewalk_sync::block_on;
 use std::{
@@ -99,4 +100,29 @@ fn closing_beside_submitters_loses_nothing() {
         });
         assert_eq!(batcher.stats().succeeded as usize, answered.into_inner());
     }
+}
+
+#[test]
+fn a_flush_beside_others_ends_after_all_that_came_before_it() {
+    let batcher = Batcher::builder(|items: Vec<u64>| items.into_iter().map(Ok::<_, Infallible>).collect())
+        .max_items(3)
+        .in_flight(2)
+        .max_wait(std::time::Duration::from_secs(3600))
+        .build()
+        .unwrap();
+    let batcher = &batcher;
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            scope.spawn(move || {
+                for n in 0..200 {
+                    let item = thread * 1_000 + n;
+                    let mut answer = batcher.try_submit(item).unwrap();
+                    batcher.flush_blocking();
+                    assert_eq!(poll(&mut answer), std::task::Poll::Ready(Ok(item)));
+                }
+            });
+        }
+    });
+    let stats = batcher.stats();
+    assert_eq!((stats.succeeded, stats.queued, stats.in_flight), (800, 0, 0));
 }

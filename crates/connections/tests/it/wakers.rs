@@ -273,6 +273,20 @@ fn a_closers_waker_that_panics_ends_the_pool_all_the_same() {
     assert_eq!(pool.stats().threads, 0, "the pool's threads have ended");
 }
 
+#[test]
+fn detaching_the_last_one_beside_a_closer_whose_waker_panics() {
+    let (fake, _clock, pool) = pool(1, |b| b);
+    let held = pool.try_get().unwrap();
+    let bomb = bell(true);
+    let mut close = Box::pin(pool.close());
+    assert!(close.as_mut().poll(&mut Context::from_waker(&Waker::from(bomb.clone()))).is_pending());
+    let conn = held.detach();
+    assert_eq!((conn.id, bomb.rung.load(SeqCst)), (1, 1));
+    assert_eq!(poll(close.as_mut()), Poll::Ready(Ok(())));
+    drop(conn);
+    assert_eq!((fake.live(), pool.stats().closed.detached), (0, 1));
+}
+
 /// Polls each job on a thread of its own; its wakers wake and then panic.
 struct Rude(Arc<Mood>);
 

@@ -3,7 +3,12 @@
 use ropewalk_dashboard::{Server, serve};
 use ropewalk_monitor::{Labels, Monitor, Rule, Samples, Section, Severity, raised};
 use ropewalk_sync::Clock;
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    task::{Context, Wake, Waker},
+    time::Duration,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -17,6 +22,11 @@ async fn ask(address: SocketAddr, request: &str) -> String {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     answer
+}
+
+/// Keeps a failure from hanging.
+async fn soon<F: Future>(future: F) -> F::Output {
+    tokio::time::timeout(Duration::from_secs(20), future).await.expect("it ends")
 }
 
 fn monitor() -> Monitor {
@@ -93,6 +103,18 @@ async fn an_occupied_port_is_an_error_and_a_dropped_server_frees_it() {
     let server = served(&monitor).await;
     let address = server.address().to_string();
     assert!(serve(&address, monitor.handle()).await.is_err());
+    drop(server);
+    // It goes in its own time; the limit only keeps a failure from hanging.
+    let again = async {
+        loop {
+            match serve(&address, monitor.handle()).await {
+                Ok(server) => break server,
+                Err(_) => tokio::task::yield_now().await,
+            }
+        }
+    };
+    let again = soon(again).await;
+    assert_eq!(again.address().to_string(), address);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -167,7 +189,7 @@ async fn shutdown_ends_open_streams_and_frees_the_port() {
     let mut stream = TcpStream::connect(server.address()).await.unwrap();
     stream.write_all(b"GET /events HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
     read_events(&mut stream, 1).await;
-    server.shutdown().await;
+    soon(server.shutdown()).await;
     let mut rest = String::new();
     stream.read_to_string(&mut rest).await.unwrap();
     assert!(tokio::net::TcpListener::bind(server.address()).await.is_ok());
@@ -215,4 +237,121 @@ async fn a_stopped_monitor_is_not_healthy_and_ends_its_streams() {
     let mut rest = String::new();
     stream.read_to_string(&mut rest).await.unwrap();
     assert!(ask(server.address(), "GET /health HTTP/1.1").await.starts_with("HTTP/1.1 503"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shutdown_that_is_dropped_goes_on() {
+    let (_clock, monitor) = by_hand();
+    let server = serve("0", monitor.handle()).await.unwrap();
+    drop(server.shutdown());
+    assert!(ask(server.address(), "GET /metrics HTTP/1.1").await.starts_with("HTTP/1.1 200"), "never polled");
+    let mut stream = TcpStream::connect(server.address()).await.unwrap();
+    stream.write_all(b"GET /events HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+    read_events(&mut stream, 1).await;
+    let mut shutdown = Box::pin(server.shutdown());
+    let _ = shutdown.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    drop(shutdown);
+    let mut rest = String::new();
+    soon(stream.read_to_string(&mut rest)).await.unwrap();
+    soon(server.shutdown()).await;
+    assert!(TcpStream::connect(server.address()).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_serve_that_is_never_polled_binds_nothing() {
+    let (_clock, monitor) = by_hand();
+    let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let address = free.to_string();
+    drop(serve(&address, monitor.handle()));
+    assert!(TcpStream::connect(free).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_waker_that_panics_keeps_no_other_shutdown_waiting() {
+    struct Bomb;
+    impl Wake for Bomb {
+        fn wake(self: Arc<Self>) {
+            panic!("a waker")
+        }
+    }
+    let (_clock, monitor) = by_hand();
+    let server = serve("0", monitor.handle()).await.unwrap();
+    // A reader holds the server up until its stream is told to end.
+    let mut stream = TcpStream::connect(server.address()).await.unwrap();
+    stream.write_all(b"GET /events HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    read_events(&mut stream, 1).await;
+    let mut bomb = Box::pin(server.shutdown());
+    // It may be stopped already when the poll looks for the last time.
+    let waits = bomb.as_mut().poll(&mut Context::from_waker(&Arc::new(Bomb).into())).is_pending();
+    drop(stream);
+    soon(server.shutdown()).await;
+    assert!(!waits || bomb.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_beside_a_stop_are_answered_or_refused() {
+    let (_clock, monitor) = by_hand();
+    let server = Arc::new(serve("0", monitor.handle()).await.unwrap());
+    let address = server.address();
+    let readers: Vec<_> = (0..4)
+        .map(|_| {
+            tokio::spawn(async move {
+                let mut answered = 0;
+                while let Ok(mut stream) = TcpStream::connect(address).await {
+                    let request = b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+                    let mut answer = String::new();
+                    let sent = stream.write_all(request).await;
+                    if sent.is_err() || stream.read_to_string(&mut answer).await.is_err() || answer.is_empty()
+                    {
+                        break;
+                    }
+                    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+                    answered += 1;
+                }
+                answered
+            })
+        })
+        .collect();
+    assert!(ask(address, "GET /metrics HTTP/1.1").await.starts_with("HTTP/1.1 200"));
+    let stops: Vec<_> = (0..3)
+        .map(|_| {
+            let server = server.clone();
+            tokio::spawn(async move { server.shutdown().await })
+        })
+        .collect();
+    for stop in stops {
+        soon(stop).await.unwrap();
+    }
+    for reader in readers {
+        let _answers: u32 = soon(reader).await.unwrap();
+    }
+    assert!(TcpStream::connect(address).await.is_err());
+}
+
+#[test]
+fn a_runtime_that_ends_ends_the_server() {
+    let (_clock, monitor) = by_hand();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let server = runtime.block_on(serve("0", monitor.handle())).unwrap();
+    drop(runtime);
+    ropewalk_sync::block_on(server.shutdown());
+    assert!(std::net::TcpStream::connect(server.address()).is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_monitor_is_given_may_panic() {
+    let clock = Clock::virtual_();
+    let monitor = Monitor::builder()
+        .clock(clock.clone())
+        .collect("fine", || Samples::new().section(Section::Concurrency).gauge("open", 5))
+        .collect("broken", || -> Samples { panic!("a collector") })
+        .build()
+        .unwrap();
+    clock.settle();
+    let server = serve("0", monitor.handle()).await.unwrap();
+    for path in ["/metrics", "/api/snapshot"] {
+        let answer = ask(server.address(), &format!("GET {path} HTTP/1.1")).await;
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("open"), "{path}: {answer}");
+    }
+    soon(server.shutdown()).await;
 }

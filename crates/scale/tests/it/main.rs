@@ -4,13 +4,16 @@ mod failures;
 mod planner;
 mod policy;
 mod scaler;
+mod together;
 mod user_code;
 
 use ropewalk_scale::{AutoScaler, Builder, Health, NodeId, ProvisionError, Provisioner, Utilization};
 use ropewalk_sync::Clock;
 use std::{
     collections::BTreeMap,
+    pin::Pin,
     sync::{Arc, Mutex},
+    task::{Context, Poll, Wake, Waker},
     time::{Duration, Instant},
 };
 
@@ -114,6 +117,21 @@ impl Provisioner for Fake {
         self.state.lock().unwrap().log.push(format!("drain {node}"));
         Ok(())
     }
+}
+
+fn poll<F: Future + ?Sized>(future: &mut Pin<Box<F>>) -> Poll<F::Output> {
+    future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// A waker that panics.
+fn bomb() -> Waker {
+    struct Bomb;
+    impl Wake for Bomb {
+        fn wake(self: Arc<Self>) {
+            panic!("a waker")
+        }
+    }
+    Arc::new(Bomb).into()
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::{
     pin::pin,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     task::{Context, Waker},
 };
@@ -183,4 +183,68 @@ fn threads_may_observe_and_ask_at_once() {
     scaler.stop_blocking().unwrap();
     assert_eq!(fake.running(), 0);
     assert_eq!(scaler.stats().starts, scaler.stats().stops + scaler.stats().cancelled_starts);
+}
+
+/// Starts that never end and panic when they are dropped.
+#[derive(Clone)]
+struct Touchy {
+    fake: Fake,
+    hang: Arc<AtomicBool>,
+    dropped: Arc<AtomicU32>,
+}
+
+struct Guard(Arc<AtomicU32>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        panic!("in drop");
+    }
+}
+
+impl Provisioner for Touchy {
+    async fn start(&self) -> Result<NodeId, ProvisionError> {
+        if self.hang.load(Ordering::Relaxed) {
+            let _guard = Guard(self.dropped.clone());
+            std::future::pending::<()>().await;
+        }
+        self.fake.start().await
+    }
+    async fn health(&self, node: &NodeId) -> Health {
+        self.fake.health(node).await
+    }
+    async fn stop(&self, node: &NodeId) -> Result<(), ProvisionError> {
+        self.fake.stop(node).await
+    }
+}
+
+#[test]
+fn calls_that_panic_when_they_are_given_up_harm_nobody() {
+    let clock = Clock::virtual_();
+    let touchy = Touchy { fake: Fake::new(&clock, SECOND), hang: Arc::default(), dropped: Arc::default() };
+    let scaler = AutoScaler::builder(touchy.clone())
+        .clock(clock.clone())
+        .nodes(1..=8)
+        .start_timeout(10 * SECOND)
+        .build()
+        .unwrap();
+    clock.advance(SECOND);
+    touchy.hang.store(true, Ordering::Relaxed);
+    scaler.scale_to(4).unwrap();
+    clock.settle();
+    scaler.scale_to(1).unwrap();
+    clock.settle();
+    assert_eq!((scaler.status().ready, scaler.stats().cancelled_starts), (1, 3));
+    // One that takes too long.
+    scaler.scale_to(2).unwrap();
+    clock.advance(10 * SECOND);
+    assert_eq!((scaler.status().ready, scaler.stats().failed_starts), (1, 1));
+    drop(scaler);
+    // Several at once, with the scaler itself.
+    let before = touchy.dropped.load(Ordering::Relaxed);
+    let scaler = AutoScaler::builder(touchy.clone()).clock(clock.clone()).nodes(3..=8).build().unwrap();
+    clock.settle();
+    assert_eq!(scaler.status().starting, 3);
+    drop(scaler);
+    assert_eq!(touchy.dropped.load(Ordering::Relaxed), before + 3);
 }

@@ -1,8 +1,10 @@
 //! The crate's integration tests.
 
 mod batches;
+mod cancel;
 mod durability;
 mod model;
+mod panics;
 mod queries;
 mod refusals;
 mod stress;
@@ -36,6 +38,35 @@ const SCHEMA: &str = "
     begin select raise(rollback, 'evil'); end;
     create view names as select name from parent;
 ";
+
+/// Runs `meanwhile` while a transaction of another thread holds the writer.
+fn hold_writer<R>(store: &Store, meanwhile: impl FnOnce() -> R) -> R {
+    let (held, go) = (Event::new(), Event::new());
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let holder = store.transaction_blocking(|_| {
+                held.set();
+                go.wait_blocking();
+                Ok::<(), ()>(())
+            });
+            holder.unwrap();
+        });
+        held.wait_blocking();
+        let go = Set(&go);
+        let done = meanwhile();
+        drop(go);
+        done
+    })
+}
+
+/// Sets an event also when the test fails.
+struct Set<'a>(&'a Event);
+
+impl Drop for Set<'_> {
+    fn drop(&mut self) {
+        self.0.set();
+    }
+}
 
 /// Holds the writer, lets `queue` queue operations, and releases it, so that they make one batch.
 /// The first of a run is taken alone, so it is a decoy.
