@@ -165,12 +165,9 @@ impl<M: Managed> Drop for Section<'_, M> {
             && self.is_empty()
             && !self.closed
             && self.staying() <= self.max;
-        if is_plain != self.lane.shelf.is_diverted() {
-            // As it should be.
-        } else if is_plain {
-            self.lane.shelf.admit();
-        } else {
-            self.lane.shelf.divert();
+        // The look spares the word in most sections: nothing has changed.
+        if is_plain == self.lane.shelf.is_diverted() {
+            if is_plain { self.lane.shelf.admit() } else { self.lane.shelf.divert() }
         }
         drop(self.line.take());
     }

@@ -43,8 +43,8 @@
 //!
 //! | operation | waits for | order | on cancel |
 //! |---|---|---|---|
-//! | `try_get`, giving back | a bounded section of another such operation | never overtakes the line | - |
-//! | `get`, `get_blocking` and their kin | a connection, up to a timeout | strict FIFO, threads and tasks alike | leaves the line; a connection handed over passes on |
+//! | `try_get`, giving back | nobody while one lies idle and nobody waits (lock-free, modelled: `raw::shelf`); else a bounded section of another such operation | never overtakes the line | - |
+//! | `get`, `get_blocking` and their kin | as `try_get`; when none is idle a connection, up to a timeout | strict FIFO, threads and tasks alike | leaves the line; a connection handed over passes on |
 //! | `Conn::run` | the work | - | the work goes on with its connection |
 //! | `close` | connections in callers' hands, up to a timeout | - | the pool closes all the same |
 //!

@@ -82,22 +82,21 @@ fn shelf_take_of_a_new_row_vs_put() {
 }
 
 #[test]
-fn shelf_take_vs_take_take_put() {
+fn shelf_take_vs_take_take_put_put() {
     model(|| {
-        // The top that was seen comes back with nothing below it.
-        let (shelf, _places) = stocked(2);
+        // The top that was seen comes back on as many things as before, but on another one.
+        let (shelf, mut places) = stocked(2);
+        let third = shelf.place(&mut places).unwrap();
         let theirs = shelf.clone();
-        let t = thread::spawn(move || {
-            let top = take(&theirs);
-            let below = take(&theirs).map(|(_, thing)| thing);
-            if let Some((place, thing)) = top {
-                theirs.put(place, thing).unwrap();
-            }
-            below
-        });
-        let mine = take(&shelf).map(|(_, thing)| thing);
-        let below = t.join().unwrap();
-        assert_eq!(sorted(mine.into_iter().chain(below).chain(rest(&shelf))), [1, 2]);
+        let t = thread::spawn(move || take(&theirs).map(|(_, thing)| thing));
+        let top = take(&shelf);
+        let below = take(&shelf).map(|(_, thing)| thing);
+        shelf.put(third, 3).unwrap();
+        if let Some((place, thing)) = top {
+            shelf.put(place, thing).unwrap();
+        }
+        let taken = t.join().unwrap();
+        assert_eq!(sorted(taken.into_iter().chain(below).chain(rest(&shelf))), [1, 2, 3]);
     });
 }
 
