@@ -198,22 +198,22 @@ impl<K, V> Core<K, V> {
     }
 
     /// One counted lookup. A hit waits for nobody, unless the policy moves entries on hits.
+    #[inline]
     pub(crate) fn find(&self, hash: u64, is_key: impl Fn(&K) -> bool) -> Option<Seen<'_, K, V>> {
         if let Some(at) = self.hit(hash, &is_key) {
             return Some(Seen::InPlace(at));
         }
-        let (found, fed) = self.find_latched(hash, is_key);
-        self.tuner.looked(hash, fed);
-        found.map(Seen::Shared)
+        self.find_latched(hash, is_key).map(Seen::Shared)
     }
 
     /// A counted hit without a latch; `None` leaves no trace.
+    #[inline]
     fn hit(&self, hash: u64, is_key: &impl Fn(&K) -> bool) -> Option<table::Look<'_, Held<K, V>>> {
         if self.trace == Trace::Move {
             return None;
         }
         let reader = &self.readers[self.index(hash)];
-        let found = reader.find(stripe(), tag(hash), |held| held.hash == hash && is_key(&held.key));
+        let found = reader.find(stripe(), tag(hash), |held| is_key(&held.key));
         let Found::Entry(at) = found else { return None };
         if self.is_over(&at) {
             return None;
@@ -242,6 +242,7 @@ impl<K, V> Core<K, V> {
     }
 
     /// Whether the time of an entry is over. Time is asked only where there is one.
+    #[inline]
     fn is_over(&self, at: &table::Look<'_, Held<K, V>>) -> bool {
         let expires = at.expires();
         if self.idle == NEVER && expires == NEVER {
@@ -251,7 +252,14 @@ impl<K, V> Core<K, V> {
     }
 
     /// A lookup that finds under the latch what there is.
-    fn find_latched(&self, hash: u64, is_key: impl Fn(&K) -> bool) -> (Option<Held<K, V>>, Fed) {
+    #[cold]
+    fn find_latched(&self, hash: u64, is_key: impl Fn(&K) -> bool) -> Option<Held<K, V>> {
+        let (found, fed) = self.find_unfed(hash, is_key);
+        self.tuner.looked(hash, fed);
+        found
+    }
+
+    fn find_unfed(&self, hash: u64, is_key: impl Fn(&K) -> bool) -> (Option<Held<K, V>>, Fed) {
         let look = self.lock(hash).look(hash, || self.now());
         match look {
             Look::Absent => (None, Fed::Miss),
@@ -287,7 +295,7 @@ impl<K, V> Core<K, V> {
     /// A lookup that leaves no trace, and waits for nobody while a record is free.
     pub(crate) fn glance(&self, hash: u64, is_key: impl Fn(&K) -> bool) -> Option<Seen<'_, K, V>> {
         let reader = &self.readers[self.index(hash)];
-        match reader.find(stripe(), tag(hash), |held| held.hash == hash && is_key(&held.key)) {
+        match reader.find(stripe(), tag(hash), |held| is_key(&held.key)) {
             Found::Entry(at) => (!self.is_over(&at)).then_some(Seen::InPlace(at)),
             Found::Absent => None,
             Found::Crowded => {

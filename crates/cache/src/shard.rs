@@ -208,17 +208,14 @@ impl<K, V> Shard<K, V> {
 
     /// One look, counted. `now` is asked only where an entry has a time.
     pub(crate) fn look(&mut self, hash: u64, now: impl FnOnce() -> u64) -> Look<K, V> {
-        let (mut first, mut several) = (None, false);
-        self.walk(hash, |slot| {
-            several = first.is_some();
-            first = first.or(Some(slot));
-            several.then_some(())
-        });
+        let mut walk = self.walk(hash);
+        let (first, second) = (walk.next(), walk.next());
+        drop(walk);
         let Some(slot) = first else {
             self.counts.misses += 1;
             return Look::Absent;
         };
-        if several {
+        if second.is_some() {
             return Look::Several;
         }
         let (_, accessed_before) = self.table.times(slot);
@@ -272,26 +269,16 @@ impl<K, V> Shard<K, V> {
 
     /// All entries with this hash.
     pub(crate) fn chain(&self, hash: u64) -> Vec<Link<K, V>> {
-        let mut chain = Vec::new();
-        self.walk(hash, |slot| {
-            chain.push(self.linked(slot));
-            None::<()>
-        });
-        chain
+        self.walk(hash).map(|slot| self.linked(slot)).collect()
     }
 
     /// Whether the entries with this hash are still these.
     pub(crate) fn chain_is(&self, hash: u64, chain: &[Link<K, V>]) -> bool {
-        let mut links = chain.iter();
-        let differs = self.walk(hash, |slot| {
-            let same = links.next().is_some_and(|link| link.spot == self.spot(slot));
-            (!same).then_some(())
-        });
-        differs.is_none() && links.next().is_none()
+        self.walk(hash).map(|slot| self.spot(slot)).eq(chain.iter().map(|link| link.spot))
     }
 
     pub(crate) fn has(&self, hash: u64) -> bool {
-        self.walk(hash, |_| Some(())).is_some()
+        self.walk(hash).next().is_some()
     }
 
     /// Whether the spot is still what it was.
@@ -325,11 +312,9 @@ impl<K, V> Shard<K, V> {
         (page, (to < self.slots.len()).then_some(to))
     }
 
-    fn walk<R>(&self, hash: u64, mut f: impl FnMut(u32) -> Option<R>) -> Option<R> {
-        self.table.walk(tag(hash), |slot| {
-            let same = self.table.read(slot, |held| held.hash == hash) == Some(true);
-            if same { f(slot) } else { None }
-        })
+    fn walk(&self, hash: u64) -> impl Iterator<Item = u32> + '_ {
+        let same = move |&slot: &u32| self.table.read(slot, |held| held.hash == hash) == Some(true);
+        self.table.walk(tag(hash)).filter(same)
     }
 
     fn linked(&self, slot: u32) -> Link<K, V> {

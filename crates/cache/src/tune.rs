@@ -52,8 +52,12 @@ pub(crate) struct Tuner {
     /// Keys whose sampling hash is below are fed to the shadows.
     threshold: AtomicU64,
     dial: AtomicUsize,
-    tournament: Mutex<Tournament>,
+    tournament: Apart,
 }
+
+/// On cache lines of its own: every hit reads what stands beside it.
+#[repr(align(128))]
+struct Apart(Mutex<Tournament>);
 
 struct Tournament {
     capacity: u64,
@@ -100,7 +104,7 @@ impl Tuner {
         Self {
             threshold: AtomicU64::new(if capacity == 0 { 0 } else { threshold }),
             dial: AtomicUsize::new(FIRST_DIAL),
-            tournament: Mutex::new(tournament),
+            tournament: Apart(Mutex::new(tournament)),
         }
     }
 
@@ -114,12 +118,18 @@ impl Tuner {
     }
 
     /// As `looked`, but goes on uncounted rather than wait.
+    #[inline]
     pub(crate) fn hit(&self, hash: u64, weight: impl FnOnce() -> u32) {
-        let sample = sample(hash);
-        if sample < self.threshold.load(Relaxed) {
-            if let Some(mut tournament) = self.tournament.try_lock() {
-                self.feed_to(&mut tournament, sample, hash, |to, hash| to.looked(hash, Fed::Hit(weight())));
-            }
+        if sample(hash) < self.threshold.load(Relaxed) {
+            self.hit_sampled(hash, weight());
+        }
+    }
+
+    #[cold]
+    fn hit_sampled(&self, hash: u64, weight: u32) {
+        if let Some(mut tournament) = self.tournament.0.try_lock() {
+            let looked = |to: &mut Tournament, hash| to.looked(hash, Fed::Hit(weight));
+            self.feed_to(&mut tournament, sample(hash), hash, looked);
         }
     }
 
@@ -132,7 +142,7 @@ impl Tuner {
     }
 
     pub(crate) fn resize(&self, capacity: u64) {
-        let mut tournament = self.tournament.lock();
+        let mut tournament = self.tournament.0.lock();
         tournament.capacity = capacity;
         tournament.budget();
         // From 0 or to it, sampling starts or stops; between others its rate follows the entries.
@@ -141,12 +151,12 @@ impl Tuner {
     }
 
     pub(crate) fn clear(&self) {
-        let mut tournament = self.tournament.lock();
+        let mut tournament = self.tournament.0.lock();
         tournament.each(|arm| arm.shadow.retain(|_| false));
     }
 
     pub(crate) fn advise(&self) -> Advice {
-        self.tournament.lock().advise()
+        self.tournament.0.lock().advise()
     }
 
     fn feed(&self, hash: u64, f: impl FnOnce(&mut Tournament, u64)) {
@@ -154,7 +164,7 @@ impl Tuner {
         if sample >= self.threshold.load(Relaxed) {
             return;
         }
-        self.feed_to(&mut self.tournament.lock(), sample, hash, f);
+        self.feed_to(&mut self.tournament.0.lock(), sample, hash, f);
     }
 
     fn feed_to(
@@ -173,7 +183,9 @@ impl Tuner {
             tournament.halve();
             self.threshold.store(tournament.threshold, Relaxed);
         }
-        self.dial.store(tournament.dial(), Relaxed);
+        if tournament.dial() != self.dial() {
+            self.dial.store(tournament.dial(), Relaxed);
+        }
     }
 }
 

@@ -95,9 +95,8 @@ impl Records {
     #[inline]
     pub(super) fn claim(&self, start: usize, name: u64) -> Option<Claim<'_>> {
         let records = &self.0[..];
-        let mask = records.len() - 1;
         for at in 0..records.len() {
-            let record = &records[start.wrapping_add(at) & mask];
+            let record = &records[start.wrapping_add(at) & (records.len() - 1)];
             if record.name.compare_exchange(0, name, CLAIM, Relaxed).is_ok() {
                 order();
                 return Some(Claim(record));

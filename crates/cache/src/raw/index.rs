@@ -47,6 +47,39 @@ const CHANGE: u64 = LEVEL + 1;
 
 type Cells = Box<[AtomicU64]>;
 
+/// A walk from the home of a tag to the first empty cell. A quarter of the cells is empty at any time.
+pub(super) struct Walk<'a> {
+    cells: &'a [AtomicU64],
+    at: usize,
+    tag: u32,
+    word: u64,
+}
+
+impl<'a> Iterator for Walk<'a> {
+    type Item = Lead<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Lead<'a>> {
+        let len = self.cells.len();
+        if len == 0 {
+            return None;
+        }
+        loop {
+            let at = &self.cells[self.at & (len - 1)];
+            // Acquire: pairs with the Release of every store to a cell: who misses what was moved away from here sees that
+            // `word` was raised.
+            let cell = at.load(Acquire);
+            if cell == 0 {
+                return None;
+            }
+            self.at += 1;
+            if tag_of(cell) == self.tag {
+                return Some(Lead { at, cell, word: self.word });
+            }
+        }
+    }
+}
+
 #[derive(Debug)]
 #[repr(align(64))]
 pub(super) struct Index {
@@ -113,32 +146,10 @@ impl Index {
         self.levels[level].with(|level| unsafe { (*level).as_deref() }).unwrap_or_default()
     }
 
-    /// Calls `f` with the slots that have this tag until it gives something, by the table that `word` tells.
+    /// The cells with this tag, by the table that `word` tells.
     #[inline]
-    pub(super) fn walk<'a, R>(
-        &'a self,
-        word: u64,
-        tag: u32,
-        mut f: impl FnMut(Lead<'a>) -> Option<R>,
-    ) -> Option<R> {
-        let cells = self.cells(word);
-        let mask = cells.len().wrapping_sub(1);
-        for step in 0..cells.len() {
-            // Acquire: pairs with the Release of every store to a cell: who misses what was moved away from here sees that
-            // `word` was raised.
-            let at = &cells[(tag as usize).wrapping_add(step) & mask];
-            let cell = at.load(Acquire);
-            if cell == 0 {
-                return None;
-            }
-            if tag_of(cell) == tag {
-                let found = f(Lead { at, cell, word });
-                if found.is_some() {
-                    return found;
-                }
-            }
-        }
-        None
+    pub(super) fn walk(&self, word: u64, tag: u32) -> Walk<'_> {
+        Walk { cells: self.cells(word), at: tag as usize, tag, word }
     }
 
     // ---- by the writer alone ----

@@ -45,7 +45,7 @@ struct Shared<T> {
     records: Records,
     /// The policy's clock.
     stamp: AtomicU64,
-    /// Tells the slots of this table from those of others in the records.
+    /// Tells the slots of this table from those of others in the records: their number is in the lower half.
     id: u64,
 }
 
@@ -59,7 +59,7 @@ impl<T> Shared<T> {
     /// What names a slot in the records.
     #[inline]
     fn name(&self, slot: u32) -> u64 {
-        self.id << 32 | (u64::from(slot) + 1)
+        self.id | (u64::from(slot) + 1)
     }
 }
 
@@ -70,7 +70,7 @@ pub fn table<T>(id: u32, records: &Records) -> (Reader<T>, Writer<T>) {
         slots: Slots::new(),
         records: records.clone(),
         stamp: AtomicU64::new(0),
-        id: u64::from(id),
+        id: u64::from(id) << 32,
     });
     let reader = Reader(shared.clone());
     (
@@ -102,34 +102,34 @@ impl<T> Reader<T> {
         let mut claim: Option<Claim<'_>> = None;
         loop {
             let word = shared.index.word();
-            let step = shared.index.walk(word, tag, |lead| {
+            let mut again = false;
+            for lead in shared.index.walk(word, tag) {
                 let name = shared.name(lead.slot());
-                match &claim {
-                    Some(claim) => claim.rename(name),
+                let named = match claim.take() {
+                    Some(claim) => {
+                        claim.rename(name);
+                        claim
+                    }
                     None => match shared.records.claim(start, name) {
-                        Some(new) => claim = Some(new),
-                        None => return Some(Step::Crowded),
+                        Some(claim) => claim,
+                        None => return Found::Crowded,
                     },
-                }
-                if !shared.index.leads(&lead) {
-                    return Some(Step::Again);
+                };
+                again = !shared.index.leads(&lead);
+                if again {
+                    claim = Some(named);
+                    break;
                 }
                 // SAFETY: the slot's number comes from a cell, loaded with Acquire.
                 let at = unsafe { shared.slots.get(lead.slot()) };
                 // SAFETY: the record names the slot, and the cell was found to lead there since.
-                let same = unsafe { at.with(|content| content.is_some_and(&mut is)) };
-                same.then_some(Step::Here(at))
-            });
-            match step {
-                Some(Step::Here(slot)) => {
-                    // A slot was reached, so a record is claimed.
-                    let Some(claim) = claim else { return Found::Absent };
-                    return Found::Entry(Look { slot, claim });
+                if unsafe { at.with(|content| content.is_some_and(&mut is)) } {
+                    return Found::Entry(Look { slot: at, claim: named });
                 }
-                Some(Step::Crowded) => return Found::Crowded,
-                Some(Step::Again) => {}
-                None if shared.index.is_still(word) => return Found::Absent,
-                None => {}
+                claim = Some(named);
+            }
+            if !again && shared.index.is_still(word) {
+                return Found::Absent;
             }
         }
     }
@@ -139,12 +139,6 @@ impl<T> Reader<T> {
     pub fn stamp(&self) -> u64 {
         self.0.stamp.load(Relaxed)
     }
-}
-
-enum Step<'a, T> {
-    Here(&'a Slot<T>),
-    Again,
-    Crowded,
 }
 
 /// An entry that is looked at: it stays as it is until this is dropped, whatever happens to the table.
@@ -243,9 +237,9 @@ impl<T> Writer<T> {
         self.slot(slot).and_then(|slot| unsafe { slot.with(|content| content.map(f)) })
     }
 
-    /// Calls `f` with the linked slots that have this tag until it gives something.
-    pub fn walk<R>(&self, tag: u32, mut f: impl FnMut(u32) -> Option<R>) -> Option<R> {
-        self.shared.index.walk(self.shared.index.word(), tag, |lead| f(lead.slot()))
+    /// The linked slots with this tag.
+    pub fn walk(&self, tag: u32) -> impl Iterator<Item = u32> + '_ {
+        self.shared.index.walk(self.shared.index.word(), tag).map(|lead| lead.slot())
     }
 
     /// When a slot's entry ends, and its last use.

@@ -136,7 +136,7 @@ fn control_find_under_the_latch_of_the_writer_waits() {
         let shard = Arc::new(Latch::new(writer));
         let theirs = shard.clone();
         let t = thread::spawn(move || unlink(&mut theirs.lock(), 1));
-        let _ = shard.lock().walk(1, Some);
+        let _ = shard.lock().walk(1).next();
         t.join().unwrap();
     });
     waits.refuted();

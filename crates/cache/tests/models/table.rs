@@ -34,7 +34,7 @@ pub(crate) fn look_for(reader: &Reader<u64>, tag: u32, is: impl FnMut(&u64) -> b
 
 /// The linked slot with this tag.
 pub(crate) fn slot(writer: &Writer<u64>, tag: u32) -> u32 {
-    writer.walk(tag, Some).expect("linked")
+    writer.walk(tag).next().expect("linked")
 }
 
 pub(crate) fn unlink(writer: &mut Writer<u64>, tag: u32) {
