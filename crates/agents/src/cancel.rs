@@ -1,5 +1,6 @@
 //! Telling an attempt that it should stop.
 
+use crate::guard::caught;
 use ropewalk_sync::Event;
 use std::sync::{Arc, OnceLock};
 
@@ -33,7 +34,8 @@ impl CancelToken {
     /// The first reason stays.
     pub(crate) fn stop(&self, reason: StopReason) {
         self.0.reason.get_or_init(|| reason);
-        self.0.event.set();
+        // It wakes whoever waits for it, anywhere: their wakers are the user's.
+        caught(|| self.0.event.set());
     }
 
     /// Whether the attempt should stop.

@@ -1,14 +1,12 @@
 //! Telling listeners what happens in the team.
 
-use crate::task::{Status, TaskId};
+use crate::{
+    guard::caught,
+    task::{Status, TaskId},
+};
 use parking_lot::Mutex;
 use ropewalk_measure::Counter;
-use std::{
-    collections::VecDeque,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-    time::Instant,
-};
+use std::{collections::VecDeque, sync::Arc, time::Instant};
 
 /// Something that happened, for listeners.
 #[derive(Clone, Debug)]
@@ -95,7 +93,7 @@ impl Hub {
         while let Some(event) = queue.events.pop_front() {
             drop(queue);
             for listener in &self.listeners {
-                if catch_unwind(AssertUnwindSafe(|| listener(&event))).is_err() {
+                if caught(|| listener(&event)).is_none() {
                     self.panics.incr();
                 }
             }

@@ -5,12 +5,12 @@
 //! ran meanwhile, so that worker queues it again. Only the worker that moved it to `RUNNING` touches
 //! its future.
 
+use crate::guard::caught;
 use parking_lot::Mutex;
 use ropewalk_sync::{Background, BoxFuture, Cancelled, Clock, Polled, Spawn, Ticket, WaitQueue};
 use std::{
     collections::VecDeque,
     fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{
         Arc,
@@ -157,12 +157,11 @@ impl Job {
         self.state.swap(RUNNING, Ordering::Acquire);
         let Some(mut future) = self.future.lock().take() else { return };
         let waker = Waker::from(self.clone());
-        let polled =
-            catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut Context::from_waker(&waker))));
+        let polled = caught(|| future.as_mut().poll(&mut Context::from_waker(&waker)));
         *self.future.lock() = Some(future);
         // A job that panicked has been reported by the panic hook. When the executor was dropped
         // meanwhile, by this very job, the future has missed the sweep and is dropped here.
-        if !matches!(polled, Ok(Poll::Pending)) || self.queue.live.lock().closed {
+        if !matches!(polled, Some(Poll::Pending)) || self.queue.live.lock().closed {
             return self.finish();
         }
         // Release: pairs with the Acquire above.
@@ -187,7 +186,7 @@ impl Job {
     fn drop_future(&self) {
         let future = self.future.lock().take();
         // The future is the user's; a panic of its drop ends here.
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(future)));
+        caught(|| drop(future));
     }
 }
 

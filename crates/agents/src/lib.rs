@@ -52,8 +52,8 @@
 //! | memory | finished tasks are forgotten beyond [`keep_finished`](CoordinatorBuilder::keep_finished), but for those with a handle or a dependent that needs them |
 //!
 //! Every waiting operation says what dropping its future does. A panic in a listener, in
-//! [`retry_if`](TaskBuilder::retry_if), or in the drop of what a body captured, holds or returns is
-//! caught.
+//! [`retry_if`](TaskBuilder::retry_if), in another's waker, in what an error says of itself, or in the drop of
+//! what a body captured, holds or returns is caught.
 //!
 //! # Features
 //!
@@ -72,6 +72,7 @@ mod engine;
 mod error;
 mod event;
 mod executor;
+mod guard;
 mod mailbox;
 mod message;
 mod snapshot;

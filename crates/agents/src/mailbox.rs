@@ -3,8 +3,14 @@
 //! A place in the queue is a permit of a fair semaphore that travels with the message, so senders are
 //! served strictly in the order in which they came. Receivers stand in one line too; what they are
 //! handed is a hint to look, so a receiver that is dropped loses nothing.
+//!
+//! A waker is its owner's: a panic of it costs the one who set it off nothing, neither the message just taken nor
+//! the news of how the sending went.
 
-use crate::error::{RecvError, SendError};
+use crate::{
+    error::{RecvError, SendError},
+    guard::caught,
+};
 use parking_lot::Mutex;
 use ropewalk_sync::{
     Cancelled, Clock, Elapsed, OwnedPermit, Polled, Semaphore, Ticket, TryAcquireError, WaitQueue,
@@ -169,7 +175,7 @@ impl<M> Mailbox<M> {
             // The place is given back after the lock is released: that wakes a sender.
             Some((message, place)) => {
                 drop(queue);
-                drop(place);
+                caught(|| drop(place));
                 Ok(message)
             }
             None if queue.closed => Err(RecvError::Closed),
@@ -217,8 +223,8 @@ impl<M> Mailbox<M> {
     /// Refuses further messages. Those in it can still be received.
     pub fn close(&self) {
         self.0.queue.lock().closed = true;
-        self.0.places.close();
-        self.0.receivers.lock().grant_all(|| ());
+        caught(|| self.0.places.close());
+        caught(|| self.0.receivers.lock().grant_all(|| ()));
     }
 
     /// Whether it is closed.
@@ -266,13 +272,14 @@ impl<M> Inner<M> {
         let Some((oldest, place)) = queue.messages.pop_front() else { return Ok(Sent::DroppedNewest) };
         queue.messages.push_back((message, place));
         drop(queue);
-        drop(oldest);
+        // Its drop is the user's code, and no business of who sends.
+        caught(|| drop(oldest));
         Ok(Sent::DroppedOldest)
     }
 
     fn wake_one(&self) {
         // Nobody in line is fine: who comes looks first.
-        let _ = self.receivers.lock().grant_front(());
+        caught(|| self.receivers.lock().grant_front(()).is_ok());
     }
 }
 

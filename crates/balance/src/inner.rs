@@ -115,11 +115,26 @@ impl Inner {
     }
 
     pub(crate) fn pick(self: &Arc<Self>, need: &Need) -> Result<Pick, PickError> {
-        if self.is_closed() {
-            return Err(PickError::Closed);
+        self.look(|table| self.pick_from(table, need))
+    }
+
+    /// What `look` finds in the table. A refusal by one that was replaced meanwhile, whose nodes may all have left by
+    /// now, counts for nothing.
+    fn look<R>(&self, look: impl Fn(&Table) -> Result<R, PickError>) -> Result<R, PickError> {
+        loop {
+            if self.is_closed() {
+                return Err(PickError::Closed);
+            }
+            let table = self.table();
+            match look(&table) {
+                Err(_) if !Arc::ptr_eq(&table, &self.table()) => {}
+                done => return done,
+            }
         }
-        let table = self.table();
-        let group = self.group(&table, need)?;
+    }
+
+    fn pick_from(self: &Arc<Self>, table: &Table, need: &Need) -> Result<Pick, PickError> {
+        let group = self.group(table, need)?;
         let started = self.clock().now();
         let now = self.nanos(started);
         if let Some(entry) = self.trial(group, need, now) {
@@ -148,11 +163,11 @@ impl Inner {
     /// As [`pick`](Self::pick), but by load alone: without user code, so that it may run under the line's
     /// latch.
     pub(crate) fn place(&self, need: &Need, now: u64) -> Result<(Arc<Entry>, bool), PickError> {
-        if self.is_closed() {
-            return Err(PickError::Closed);
-        }
-        let table = self.table();
-        let group = self.group(&table, need)?;
+        self.look(|table| self.place_in(table, need, now))
+    }
+
+    fn place_in(&self, table: &Table, need: &Need, now: u64) -> Result<(Arc<Entry>, bool), PickError> {
+        let group = self.group(table, need)?;
         if let Some(entry) = self.trial(group, need, now) {
             return Ok((entry, true));
         }

@@ -171,7 +171,8 @@ fn door_leave_vs_enter_is_wait_free() {
 
 #[test]
 fn door_looks_and_switches_vs_enter_are_wait_free() {
-    let calls: [(&str, fn(&Door)); 7] = [
+    type Call = fn(&Door);
+    let calls: [(&str, Call); 7] = [
         ("inside", |door| assert!(door.inside() > 0)),
         ("has_room", |door| assert!(door.has_room())),
         ("is_within_limit", |door| assert!(door.is_within_limit())),

@@ -3,7 +3,7 @@
 use crate::{
     Advice, CacheBuilder, CacheStats, Cause, DEFAULT_CAPACITY, DefaultHasher, TooHeavy,
     core::{Core, Placing, nanos},
-    entry::Held,
+    entry::{Held, Seen},
 };
 use ropewalk_measure::Snapshot;
 use ropewalk_sync::Clock;
@@ -78,7 +78,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.find(self.hash(key), key).map(|held| look(&held.value))
+        Some(self.find(self.hash(key), key)?.with(look))
     }
 
     /// The value of `key`, cloned, without a trace: no count, no recency, no longer idle time.
@@ -88,7 +88,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         Q: Hash + Eq + ?Sized,
         V: Clone,
     {
-        self.glance(key).map(|held| held.value.clone())
+        Some(self.glance(key)?.with(V::clone))
     }
 
     /// Whether `key` has a value, without a trace.
@@ -106,7 +106,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         self.core.for_each(visit);
     }
 
-    pub(crate) fn find<Q>(&self, hash: u64, key: &Q) -> Option<Held<K, V>>
+    pub(crate) fn find<Q>(&self, hash: u64, key: &Q) -> Option<Seen<'_, K, V>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -114,7 +114,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         self.core.find(hash, |other| other.borrow() == key)
     }
 
-    fn glance<Q>(&self, key: &Q) -> Option<Held<K, V>>
+    fn glance<Q>(&self, key: &Q) -> Option<Seen<'_, K, V>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,

@@ -13,21 +13,32 @@
 
 use crate::{
     CacheStats, Cause, Policy,
-    entry::{Held, Trash, contain},
+    entry::{Held, Seen, Trash, contain},
     flight::Flight,
     nest::Waits,
-    policy::{Evict, Ticks},
-    raw::budget::Budget,
-    shard::{Link, Look, NEVER, Shard, Spot, Times},
-    tune::{Found, GHOSTS_MIN, Tuner},
+    policy::{Evict, Ticks, Trace},
+    raw::{
+        budget::Budget,
+        hazard::Records,
+        table::{self, Found, Reader, table},
+    },
+    shard::{Link, Look, NEVER, Shard, Spot, Times, tag},
+    tune::{Fed, GHOSTS_MIN, Tuner},
 };
 use parking_lot::{Mutex, MutexGuard};
 use ropewalk_measure::{Counter, Histogram};
 use ropewalk_sync::Clock;
 use std::{
-    sync::Arc,
+    cell::Cell,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
+
+/// Slots that one section of a clearing or a visit goes through.
+const PAGE: usize = 128;
 
 /// Expired entries that one write cleans up at most. It adds one, so a backlog shrinks.
 const SWEEP: usize = 8;
@@ -51,6 +62,12 @@ pub(crate) struct Config<K, V> {
 
 pub(crate) struct Core<K, V> {
     shards: Box<[Padded<K, V>]>,
+    /// What hits look at, without the latch of the shard.
+    readers: Box<[Reader<Held<K, V>>]>,
+    records: Records,
+    trace: Trace,
+    /// Idle time in nanoseconds, `NEVER` for none.
+    idle: u64,
     pub(crate) budget: Arc<Budget>,
     pub(crate) clock: Clock,
     origin: Instant,
@@ -94,14 +111,22 @@ impl<K, V> Core<K, V> {
         let budget = Arc::new(Budget::new(config.capacity));
         let idle = config.time_to_idle.map_or(NEVER, nanos);
         let share = share(config.capacity, config.shards);
-        let shards = (0..config.shards)
-            .map(|_| {
+        let records = Records::new(records());
+        let (shards, readers): (Vec<_>, Vec<_>) = (0..config.shards)
+            .map(|at| {
                 let order = order(config.policy, share, config.shards);
-                Padded(Mutex::new(Shard::new(order, budget.clone(), idle)))
+                // There are 1,024 at most.
+                let (reader, writer) = table(u32::try_from(at).unwrap_or(0), &records);
+                let shard = Shard::new(writer, order, share, budget.clone(), idle, records.count());
+                (Padded(Mutex::new(shard)), reader)
             })
-            .collect();
+            .unzip();
         Self {
-            shards,
+            shards: shards.into(),
+            readers: readers.into(),
+            records,
+            trace: config.policy.trace(),
+            idle,
             budget,
             origin: config.clock.now(),
             clock: config.clock,
@@ -172,26 +197,81 @@ impl<K, V> Core<K, V> {
         (shard, None)
     }
 
-    /// One counted lookup.
-    pub(crate) fn find(&self, hash: u64, is_key: impl Fn(&K) -> bool) -> Option<Held<K, V>> {
-        let (found, fed) = self.find_uncounted(hash, is_key);
+    /// One counted lookup. A hit waits for nobody, unless the policy moves entries on hits.
+    #[inline]
+    pub(crate) fn find(&self, hash: u64, is_key: impl Fn(&K) -> bool) -> Option<Seen<'_, K, V>> {
+        if let Some(at) = self.hit(hash, &is_key) {
+            return Some(Seen::InPlace(at));
+        }
+        self.find_latched(hash, is_key).map(Seen::Shared)
+    }
+
+    /// A counted hit without a latch; `None` leaves no trace.
+    #[inline]
+    fn hit(&self, hash: u64, is_key: &impl Fn(&K) -> bool) -> Option<table::Look<'_, Held<K, V>>> {
+        if self.trace == Trace::Move {
+            return None;
+        }
+        let reader = &self.readers[self.index(hash)];
+        let found = reader.find(stripe(), tag(hash), |held| is_key(&held.key));
+        let Found::Entry(at) = found else { return None };
+        if self.is_over(&at) {
+            return None;
+        }
+        match self.trace {
+            Trace::Stamp => {
+                let stamp = reader.stamp();
+                if at.mark() < stamp {
+                    at.set_mark(stamp);
+                }
+            }
+            Trace::Count(most) => {
+                let uses = at.mark();
+                if uses < most {
+                    at.set_mark(uses + 1);
+                }
+            }
+            Trace::Move => {}
+        }
+        if self.idle != NEVER {
+            at.touch(self.now());
+        }
+        at.count();
+        self.tuner.hit(hash, || at.with(|held| held.weight));
+        Some(at)
+    }
+
+    /// Whether the time of an entry is over. Time is asked only where there is one.
+    #[inline]
+    fn is_over(&self, at: &table::Look<'_, Held<K, V>>) -> bool {
+        let expires = at.expires();
+        if self.idle == NEVER && expires == NEVER {
+            return false;
+        }
+        expires.min(at.accessed().saturating_add(self.idle)) <= self.now()
+    }
+
+    /// A lookup that finds under the latch what there is.
+    #[cold]
+    fn find_latched(&self, hash: u64, is_key: impl Fn(&K) -> bool) -> Option<Held<K, V>> {
+        let (found, fed) = self.find_unfed(hash, is_key);
         self.tuner.looked(hash, fed);
         found
     }
 
-    fn find_uncounted(&self, hash: u64, is_key: impl Fn(&K) -> bool) -> (Option<Held<K, V>>, Found) {
+    fn find_unfed(&self, hash: u64, is_key: impl Fn(&K) -> bool) -> (Option<Held<K, V>>, Fed) {
         let look = self.lock(hash).look(hash, || self.now());
         match look {
-            Look::Absent => (None, Found::Miss),
-            Look::Stale => (None, Found::Stale),
+            Look::Absent => (None, Fed::Miss),
+            Look::Stale => (None, Fed::Stale),
             Look::One(held, _) if is_key(&held.key) => {
                 let weight = held.weight;
-                (Some(held), Found::Hit(weight))
+                (Some(held), Fed::Hit(weight))
             }
             Look::One(held, hit) => {
                 self.lock(hash).undo(&hit);
                 drop(held);
-                (None, Found::Miss)
+                (None, Fed::Miss)
             }
             Look::Several => {
                 let now = self.now();
@@ -199,25 +279,32 @@ impl<K, V> Core<K, V> {
                 match spot {
                     None => {
                         shard.counts.misses += 1;
-                        (None, Found::Miss)
+                        (None, Fed::Miss)
                     }
                     Some(spot) if shard.read_at(spot, now) => {
                         let held = shard.at(spot);
                         let weight = held.weight;
-                        (Some(held), Found::Hit(weight))
+                        (Some(held), Fed::Hit(weight))
                     }
-                    Some(_) => (None, Found::Stale),
+                    Some(_) => (None, Fed::Stale),
                 }
             }
         }
     }
 
-    /// A lookup that leaves no trace.
-    pub(crate) fn glance(&self, hash: u64, is_key: impl Fn(&K) -> bool) -> Option<Held<K, V>> {
-        let now = self.now();
-        let chain = self.lock(hash).chain(hash);
-        let link = chain.into_iter().find(|link| is_key(&link.held.key))?;
-        (link.deadline > now).then_some(link.held)
+    /// A lookup that leaves no trace, and waits for nobody while a record is free.
+    pub(crate) fn glance(&self, hash: u64, is_key: impl Fn(&K) -> bool) -> Option<Seen<'_, K, V>> {
+        let reader = &self.readers[self.index(hash)];
+        match reader.find(stripe(), tag(hash), |held| is_key(&held.key)) {
+            Found::Entry(at) => (!self.is_over(&at)).then_some(Seen::InPlace(at)),
+            Found::Absent => None,
+            Found::Crowded => {
+                let now = self.now();
+                let chain = self.lock(hash).chain(hash);
+                let link = chain.into_iter().find(|link| is_key(&link.held.key))?;
+                (link.deadline > now).then_some(Seen::Shared(link.held))
+            }
+        }
     }
 
     /// Links an entry, or puts it in the place of the key's present one; tells whether it did.
@@ -259,6 +346,7 @@ impl<K, V> Core<K, V> {
                     if let Placing::Load(flight) = placing {
                         shard.deregister(hash, flight);
                     }
+                    shard.collect(false, &mut trash);
                     break 'relock true;
                 }
                 if self.is_too_heavy(weight) {
@@ -266,6 +354,7 @@ impl<K, V> Core<K, V> {
                     if let Some(spot) = old {
                         shard.remove(spot, Cause::Replaced, &mut trash);
                     }
+                    shard.collect(false, &mut trash);
                     break 'relock false;
                 }
                 // A shard makes room in itself once it has its share; below it, others have more than
@@ -280,6 +369,7 @@ impl<K, V> Core<K, V> {
                     // Only entries of this shard are left, or others hold room for a moment.
                     let mut shard = self.shards[own].0.lock();
                     let evicted = shard.evict(now, None, &mut trash);
+                    shard.collect(false, &mut trash);
                     drop(shard);
                     if !evicted {
                         std::thread::yield_now();
@@ -306,7 +396,9 @@ impl<K, V> Core<K, V> {
         let Some((1.., std::cmp::Reverse(fullest))) = fullest else { return false };
         let mut shard = self.shards[fullest].0.lock();
         shard.turn(self.tuner.dial());
-        shard.evict(now, None, trash)
+        let evicted = shard.evict(now, None, trash);
+        shard.collect(false, trash);
+        evicted
     }
 
     /// Unlinks the key's entry and cuts its loads off; gives what was linked and alive.
@@ -325,6 +417,7 @@ impl<K, V> Core<K, V> {
             }
         }
         shard.expire(now, SWEEP, &mut trash);
+        shard.collect(true, &mut trash);
         drop(shard);
         drop(detached);
         self.tuner.removed(hash);
@@ -334,16 +427,22 @@ impl<K, V> Core<K, V> {
 
     pub(crate) fn clear(&self) {
         let share = share(self.budget.capacity(), self.shards.len());
+        let fresh = || order(self.policy, share, self.shards.len());
         for Padded(shard) in &self.shards {
-            let fresh = order(self.policy, share, self.shards.len());
-            let old = shard.lock().clear(fresh);
-            let trash = old.emptied(self.now());
-            let expired = trash.iter().filter(|(_, cause)| *cause == Cause::Expired).count() as u64;
-            let mut shard = shard.lock();
-            shard.counts.explicit -= expired;
-            shard.counts.expired += expired;
-            drop(shard);
-            self.dispose(trash);
+            let (mut from, mut newest) = (Some(0), None);
+            while let Some(at) = from {
+                let now = self.now();
+                let mut trash = Trash::new();
+                let mut shard = shard.lock();
+                // What is loading now was not written before, but asked for before.
+                let detached = if newest.is_none() { shard.detach_all() } else { Vec::new() };
+                let newest = *newest.get_or_insert(shard.newest());
+                from = shard.clear(at, PAGE, newest, now, fresh, &mut trash);
+                shard.collect(true, &mut trash);
+                drop(shard);
+                drop(detached);
+                self.dispose(trash);
+            }
         }
         self.tuner.clear();
     }
@@ -365,8 +464,9 @@ impl<K, V> Core<K, V> {
                     shard.remove(spot, Cause::Explicit, &mut trash);
                 }
             }
+            shard.collect(true, &mut trash);
             drop(shard);
-            trash.iter().for_each(|(held, _)| self.tuner.removed(held.hash));
+            trash.gone.iter().for_each(|(held, _)| self.tuner.removed(held.hash));
             self.dispose(trash);
         });
     }
@@ -377,7 +477,6 @@ impl<K, V> Core<K, V> {
 
     /// Goes through the living entries in pages, so that no latch is held long.
     fn pages(&self, detach: bool, mut visit: impl FnMut(&Mutex<Shard<K, V>>, &[Link<K, V>])) {
-        const PAGE: usize = 128;
         for Padded(shard) in &self.shards {
             let mut from = Some(0);
             while let Some(at) = from {
@@ -400,8 +499,11 @@ impl<K, V> Core<K, V> {
             loop {
                 let mut trash = Trash::new();
                 let step = (limit - swept).min(128);
-                let looked = shard.lock().expire(self.now(), step, &mut trash);
-                swept += trash.len();
+                let mut shard = shard.lock();
+                let looked = shard.expire(self.now(), step, &mut trash);
+                shard.collect(true, &mut trash);
+                drop(shard);
+                swept += trash.gone.len();
                 self.dispose(trash);
                 if swept >= limit {
                     return swept;
@@ -434,6 +536,7 @@ impl<K, V> Core<K, V> {
                         break;
                     }
                 }
+                shard.collect(true, &mut trash);
                 drop(shard);
                 self.dispose(trash);
             }
@@ -447,12 +550,12 @@ impl<K, V> Core<K, V> {
     /// Tells of an entry that was never linked, and lets it go.
     pub(crate) fn refuse(&self, entry: Held<K, V>) {
         self.tally.refused.incr();
-        self.dispose(vec![(entry, Cause::Size)]);
+        self.dispose(Trash { gone: vec![(entry, Cause::Size)], shares: Vec::new() });
     }
 
     /// Tells the listener what left, then drops it. No latch is held here.
     pub(crate) fn dispose(&self, trash: Trash<K, V>) {
-        for (held, cause) in trash {
+        for (held, cause) in trash.gone {
             if let Some(listener) = &self.listener {
                 if !contain(|| listener(&held.key, &held.value, cause)) {
                     self.tally.listener_panics.incr();
@@ -463,6 +566,7 @@ impl<K, V> Core<K, V> {
             }
             drop(held);
         }
+        drop(trash.shares);
     }
 
     pub(crate) fn stats(&self) -> CacheStats {
@@ -473,6 +577,7 @@ impl<K, V> Core<K, V> {
             refused: self.tally.refused.value(),
             listener_panics: self.tally.listener_panics.value(),
             capacity: self.budget.capacity(),
+            hits: self.records.hits(),
             ..CacheStats::default()
         };
         for Padded(shard) in &self.shards {
@@ -487,6 +592,7 @@ impl<K, V> Core<K, V> {
             stats.evicted += counts.size;
             stats.len += shard.len() as u64;
             stats.weight += shard.weight();
+            stats.retired += shard.retired() as u64;
         }
         stats
     }
@@ -494,6 +600,29 @@ impl<K, V> Core<K, V> {
     pub(crate) fn len(&self) -> usize {
         self.shards.iter().map(|shard| shard.0.lock().len()).sum()
     }
+}
+
+/// Records for readers: so many that hardly ever all are taken.
+fn records() -> usize {
+    const PER_PROCESSOR: usize = 4;
+    std::thread::available_parallelism().map_or(1, usize::from).saturating_mul(PER_PROCESSOR).clamp(8, 256)
+}
+
+/// The record that this thread tries first. Threads are dealt out in turn; one that is being torn down tries the first.
+#[inline]
+fn stripe() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    const UNKNOWN: usize = usize::MAX;
+    thread_local! {
+        static MINE: Cell<usize> = const { Cell::new(UNKNOWN) };
+    }
+    let mine = |mine: &Cell<usize>| {
+        if mine.get() == UNKNOWN {
+            mine.set(NEXT.fetch_add(1, Relaxed) & (UNKNOWN >> 1));
+        }
+        mine.get()
+    };
+    MINE.try_with(mine).unwrap_or(0)
 }
 
 /// A part of the capacity.

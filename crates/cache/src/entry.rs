@@ -1,10 +1,12 @@
 //! What the cache holds, and how it lets go of it.
 //!
 //! Keys and values are the user's: comparing, cloning and dropping them runs the user's code, which
-//! may be slow, may panic, may call the cache again. So they live behind an `Arc` that is cloned out
-//! of a shard under its latch and looked at after the latch has opened, and every `Arc` that leaves
-//! a shard is wrapped in [`Held`], whose drop contains a panic.
+//! may be slow, may panic, may call the cache again. So they live behind an `Arc`. A hit looks at it in
+//! its slot, without a latch and without a share of its own ([`Seen`]). Whoever needs the latch clones
+//! the `Arc` out and looks at it after the latch has opened; every `Arc` is wrapped in [`Held`],
+//! whose drop contains a panic.
 
+use crate::raw::table::Look;
 use std::{
     fmt,
     ops::Deref,
@@ -44,6 +46,24 @@ impl<K, V> Held<K, V> {
                 let again = Self(Some(arc));
                 again.value.clone()
             }
+        }
+    }
+}
+
+/// An entry that is looked at outside of every latch.
+pub(crate) enum Seen<'a, K, V> {
+    /// In its slot, which is not reused meanwhile.
+    InPlace(Look<'a, Held<K, V>>),
+    /// By a share of it.
+    Shared(Held<K, V>),
+}
+
+impl<K, V> Seen<'_, K, V> {
+    /// Calls the user's code with the value.
+    pub(crate) fn with<R>(&self, look: impl FnOnce(&V) -> R) -> R {
+        match self {
+            Self::InPlace(at) => at.with(|held| look(&held.value)),
+            Self::Shared(held) => look(&held.value),
         }
     }
 }
@@ -106,5 +126,16 @@ pub enum Cause {
     Size,
 }
 
-/// Entries that left and wait to be told to the listener and dropped, after the latches have opened.
-pub(crate) type Trash<K, V> = Vec<(Held<K, V>, Cause)>;
+/// What left and waits to be dropped after the latches have opened.
+pub(crate) struct Trash<K, V> {
+    /// Entries the listener is still to be told of.
+    pub(crate) gone: Vec<(Held<K, V>, Cause)>,
+    /// The table's shares of entries that were told of, which nobody looks at any more.
+    pub(crate) shares: Vec<Held<K, V>>,
+}
+
+impl<K, V> Trash<K, V> {
+    pub(crate) fn new() -> Self {
+        Self { gone: Vec::new(), shares: Vec::new() }
+    }
+}

@@ -168,10 +168,10 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Cache<K, V, S> {
         E: Send + Sync + 'static,
     {
         let hash = self.hash(&key);
-        if let Some(held) = self.find(hash, &key) {
+        if let Some(seen) = self.find(hash, &key) {
             // The user's drops first: a panic in one would leak a value that is returned already.
             drop((key, load));
-            return Ok(Some(held.value.clone()));
+            return Ok(Some(seen.with(V::clone)));
         }
         let lead = match self.core.aboard(hash, &key, optional).await? {
             Aboard::Value(held) => {
@@ -194,10 +194,10 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Cache<K, V, S> {
         load: impl FnOnce() -> Result<Option<V>, E>,
     ) -> Result<Option<V>, LoadError<E>> {
         let hash = self.hash(&key);
-        if let Some(held) = self.find(hash, &key) {
+        if let Some(seen) = self.find(hash, &key) {
             // The user's drops first: a panic in one would leak a value that is returned already.
             drop((key, load));
-            return Ok(Some(held.value.clone()));
+            return Ok(Some(seen.with(V::clone)));
         }
         let clock = &self.core.clock;
         let aboard = self.core.aboard(hash, &key, optional);

@@ -1,17 +1,19 @@
 //! One part of the cache behind one latch.
 //!
 //! Nothing here runs user code: an entry is named by the 64-bit hash of its key, and the few that
-//! share a hash are chained. Who needs to know *which* of a chain it wants takes the chain out,
-//! compares keys after the latch has opened, and comes back with a [`Spot`], which is good as long as
-//! its `seq` is: every link and every replacement stamps the slot anew.
+//! share a hash are called its chain. Who needs to know *which* of a chain it wants takes the chain
+//! out, compares keys after the latch has opened, and comes back with a [`Spot`], which is good as long
+//! as its `seq` is: every link and every replacement stamps its slot anew.
 //!
-//! Unlinked entries are handed out in the caller's `Trash`, never dropped here.
+//! Hits pass the latch by, in the table's other half (`raw::table`). So what is unlinked here may still
+//! be looked at: a share of it is handed out in the caller's `Trash` at once, and the table's own when
+//! nobody looks any more ([`Shard::collect`]). Nothing is dropped here.
 
 use crate::{
     entry::{Cause, Held, Trash},
     flight::Flight,
-    policy::{Evict, FIRST_DIAL},
-    raw::budget::Budget,
+    policy::{Evict, FIRST_DIAL, Marks},
+    raw::{budget::Budget, table::Writer},
 };
 use std::{
     collections::{BTreeSet, HashMap},
@@ -21,8 +23,6 @@ use std::{
 
 /// Nanoseconds since the cache was built; the instant that never comes.
 pub(crate) const NEVER: u64 = u64::MAX;
-
-const NONE: u32 = u32::MAX;
 
 /// A map from hashes that are mixed already.
 pub(crate) type ByHash<T> = HashMap<u64, T, BuildHasherDefault<AsIs>>;
@@ -45,16 +45,11 @@ impl Hasher for AsIs {
     }
 }
 
-struct Slot<K, V> {
-    /// Absent while the slot is free; then `next` is the next free one.
-    entry: Option<Held<K, V>>,
+/// What only the latch's owner knows of a slot.
+#[derive(Clone, Copy)]
+struct Slot {
+    /// 0 while nothing is linked.
     seq: u64,
-    /// The next slot with the same hash.
-    next: u32,
-    /// When the entry ends, whatever happens.
-    expires: u64,
-    /// The last use, where that matters.
-    accessed: u64,
     /// Its place in `wakes`; `NEVER` when it has none.
     wake: u64,
 }
@@ -123,45 +118,73 @@ impl Counts {
 }
 
 pub(crate) struct Shard<K, V> {
-    index: ByHash<u32>,
-    slots: Vec<Slot<K, V>>,
-    free: u32,
-    len: usize,
+    table: Writer<Held<K, V>>,
+    slots: Vec<Slot>,
     weight: u64,
     seq: u64,
     /// When to look at which entry: its `expires`, or the end of its idle time as known when queued.
     wakes: BTreeSet<(u64, u32)>,
     order: Box<dyn Evict>,
     dial: usize,
+    /// What the order is expected to hold.
+    share: u64,
     budget: Arc<Budget>,
     /// Idle time in nanoseconds, `NEVER` for none.
     idle: u64,
     /// Loads under way, few per hash.
     flights: ByHash<Vec<Arc<Flight<K, V>>>>,
+    /// What was unlinked since the last look at the records: how many, and their weight.
+    gathered: (usize, u64),
+    gathered_max: usize,
     pub(crate) counts: Counts,
 }
 
+/// What the table's index knows of a hash: the bits that do not choose the shard.
+pub(crate) fn tag(hash: u64) -> u32 {
+    hash.rotate_left(16) as u32
+}
+
+impl<T> Marks for Writer<T> {
+    fn mark(&self, slot: u32) -> u64 {
+        Self::mark(self, slot)
+    }
+    fn set_mark(&self, slot: u32, mark: u64) {
+        Self::set_mark(self, slot, mark);
+    }
+}
+
 impl<K, V> Shard<K, V> {
-    pub(crate) fn new(order: Box<dyn Evict>, budget: Arc<Budget>, idle: u64) -> Self {
-        Self {
-            index: ByHash::default(),
+    /// It looks through the records after `gathered_max` evictions, or fewer heavy ones.
+    pub(crate) fn new(
+        table: Writer<Held<K, V>>,
+        order: Box<dyn Evict>,
+        share: u64,
+        budget: Arc<Budget>,
+        idle: u64,
+        gathered_max: usize,
+    ) -> Self {
+        let mut new = Self {
+            table,
             slots: Vec::new(),
-            free: NONE,
-            len: 0,
             weight: 0,
             seq: 0,
             wakes: BTreeSet::new(),
             order,
             dial: FIRST_DIAL,
+            share,
             budget,
             idle,
             flights: ByHash::default(),
+            gathered: (0, 0),
+            gathered_max,
             counts: Counts::default(),
-        }
+        };
+        new.publish();
+        new
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.len
+        self.table.len()
     }
 
     pub(crate) fn weight(&self) -> u64 {
@@ -177,27 +200,31 @@ impl<K, V> Shard<K, V> {
     }
 
     pub(crate) fn resize(&mut self, share: u64) {
+        self.share = share;
         self.order.resize(share);
     }
 
     // ---- looking ----
 
-    /// The read path: one look, counted. `now` is asked only where an entry has a time.
+    /// One look, counted. `now` is asked only where an entry has a time.
     pub(crate) fn look(&mut self, hash: u64, now: impl FnOnce() -> u64) -> Look<K, V> {
-        let Some(&first) = self.index.get(&hash) else {
+        let mut walk = self.walk(hash);
+        let (first, second) = (walk.next(), walk.next());
+        drop(walk);
+        let Some(slot) = first else {
             self.counts.misses += 1;
             return Look::Absent;
         };
-        if self.slots[first as usize].next != NONE {
+        if second.is_some() {
             return Look::Several;
         }
-        let accessed_before = self.slots[first as usize].accessed;
-        if !self.read(first, now) {
+        let (_, accessed_before) = self.table.times(slot);
+        if !self.read(slot, now) {
             return Look::Stale;
         }
-        let accessed = self.slots[first as usize].accessed;
-        let undo = Undo { spot: self.spot(first), accessed_before, accessed };
-        Look::One(self.held(first).clone(), undo)
+        let (_, accessed) = self.table.times(slot);
+        let undo = Undo { spot: self.spot(slot), accessed_before, accessed };
+        Look::One(self.held(slot), undo)
     }
 
     /// Counts a read of a spot that is known to be good; tells whether the entry lives.
@@ -206,19 +233,25 @@ impl<K, V> Shard<K, V> {
     }
 
     fn read(&mut self, slot: u32, now: impl FnOnce() -> u64) -> bool {
-        let at = &mut self.slots[slot as usize];
-        if at.wake != NEVER {
+        if self.slots[slot as usize].wake != NEVER {
             let now = now();
-            if at.expires.min(at.accessed.saturating_add(self.idle)) <= now {
+            if self.deadline(slot) <= now {
                 self.counts.misses += 1;
                 return false;
             }
-            // Writers read the clock before the latch closes, so it may seem to go back.
-            at.accessed = at.accessed.max(now);
+            self.touch(slot, now);
         }
-        self.order.hit(slot);
+        self.order.hit(slot, &self.table);
         self.counts.hits += 1;
         true
+    }
+
+    /// Writers read the clock before the latch closes, so it may seem to go back.
+    fn touch(&mut self, slot: u32, now: u64) {
+        let (_, accessed) = self.table.times(slot);
+        if self.idle != NEVER && accessed < now {
+            self.table.set_accessed(slot, now);
+        }
     }
 
     /// Takes back a hit that turned out to be on another key with the same hash.
@@ -226,10 +259,10 @@ impl<K, V> Shard<K, V> {
         self.counts.hits -= 1;
         self.counts.misses += 1;
         if self.is(hit.spot) {
-            let at = &mut self.slots[hit.spot.slot as usize];
             // Unless it was really read since.
-            if at.accessed == hit.accessed {
-                at.accessed = hit.accessed_before;
+            let slot = hit.spot.slot;
+            if self.table.times(slot).1 == hit.accessed {
+                self.table.set_accessed(slot, hit.accessed_before);
             }
         }
     }
@@ -245,21 +278,21 @@ impl<K, V> Shard<K, V> {
     }
 
     pub(crate) fn has(&self, hash: u64) -> bool {
-        self.index.contains_key(&hash)
+        self.walk(hash).next().is_some()
     }
 
     /// Whether the spot is still what it was.
     pub(crate) fn is(&self, spot: Spot) -> bool {
-        self.slots.get(spot.slot as usize).is_some_and(|slot| slot.entry.is_some() && slot.seq == spot.seq)
+        self.slots.get(spot.slot as usize).is_some_and(|slot| slot.seq == spot.seq)
     }
 
     /// The entry at a good spot.
     pub(crate) fn at(&self, spot: Spot) -> Held<K, V> {
-        self.held(spot.slot).clone()
+        self.held(spot.slot)
     }
 
     pub(crate) fn weight_at(&self, spot: Spot) -> u32 {
-        self.held(spot.slot).weight
+        self.hash_and_weight(spot.slot).1
     }
 
     /// Whether the entry's time is not over.
@@ -271,35 +304,38 @@ impl<K, V> Shard<K, V> {
     pub(crate) fn page(&self, from: usize, limit: usize, now: u64) -> (Vec<Link<K, V>>, Option<usize>) {
         let to = self.slots.len().min(from.saturating_add(limit));
         let page = (from..to)
-            .filter(|&at| self.slots[at].entry.is_some())
+            .filter(|&at| self.slots[at].seq != 0)
             .filter_map(|at| u32::try_from(at).ok())
+            .filter(|&slot| self.deadline(slot) > now)
             .map(|slot| self.linked(slot))
-            .filter(|link| link.deadline > now)
             .collect();
         (page, (to < self.slots.len()).then_some(to))
     }
 
     fn walk(&self, hash: u64) -> impl Iterator<Item = u32> + '_ {
-        std::iter::successors(self.index.get(&hash).copied(), |&slot| {
-            Some(self.slots[slot as usize].next).filter(|&next| next != NONE)
-        })
+        let same = move |&slot: &u32| self.table.read(slot, |held| held.hash == hash) == Some(true);
+        self.table.walk(tag(hash)).filter(same)
     }
 
     fn linked(&self, slot: u32) -> Link<K, V> {
-        Link { spot: self.spot(slot), held: self.held(slot).clone(), deadline: self.deadline(slot) }
+        Link { spot: self.spot(slot), held: self.held(slot), deadline: self.deadline(slot) }
     }
 
     fn spot(&self, slot: u32) -> Spot {
         Spot { slot, seq: self.slots[slot as usize].seq }
     }
 
-    fn held(&self, slot: u32) -> &Held<K, V> {
-        self.slots[slot as usize].entry.as_ref().expect("linked slots hold an entry")
+    fn held(&self, slot: u32) -> Held<K, V> {
+        self.table.read(slot, Held::clone).expect("linked slots hold an entry")
+    }
+
+    fn hash_and_weight(&self, slot: u32) -> (u64, u32) {
+        self.table.read(slot, |held| (held.hash, held.weight)).expect("linked slots hold an entry")
     }
 
     fn deadline(&self, slot: u32) -> u64 {
-        let at = &self.slots[slot as usize];
-        at.expires.min(at.accessed.saturating_add(self.idle))
+        let (expires, accessed) = self.table.times(slot);
+        expires.min(accessed.saturating_add(self.idle))
     }
 
     // ---- changing ----
@@ -307,51 +343,50 @@ impl<K, V> Shard<K, V> {
     /// Links an entry for whose weight room was taken.
     pub(crate) fn link(&mut self, entry: Held<K, V>, times: Times) {
         let (hash, weight) = (entry.hash, entry.weight);
-        let next = self.index.get(&hash).copied().unwrap_or(NONE);
-        self.seq += 1;
-        let slot = Slot {
-            entry: Some(entry),
-            seq: self.seq,
-            next,
-            expires: times.expires,
-            accessed: times.now,
-            wake: NEVER,
-        };
-        let at = if self.free == NONE {
-            let at = u32::try_from(self.slots.len()).ok().filter(|&at| at != NONE);
-            let at = at.expect("under 2^32 entries a shard");
-            self.slots.push(slot);
-            at
-        } else {
-            let at = self.free;
-            self.free = std::mem::replace(&mut self.slots[at as usize], slot).next;
-            at
-        };
-        self.index.insert(hash, at);
-        self.len += 1;
+        let slot = self.table.link(tag(hash), entry, times.expires, times.now);
+        self.enter(slot);
         self.weight += u64::from(weight);
-        self.counts.inserts += 1;
-        self.order.admit(at, hash, weight);
-        self.wake_at(at, self.deadline(at));
+        self.order.admit(slot, hash, weight, &self.table);
+        self.publish();
     }
 
     /// Puts an entry in the place of another with the same key, for whose weight room was exchanged.
     pub(crate) fn replace(&mut self, spot: Spot, entry: Held<K, V>, times: Times, trash: &mut Trash<K, V>) {
         let cause = if self.lives(spot, times.now) { Cause::Replaced } else { Cause::Expired };
-        let weight = entry.weight;
-        self.seq += 1;
-        let slot = &mut self.slots[spot.slot as usize];
-        slot.seq = self.seq;
-        slot.expires = times.expires;
-        slot.accessed = times.now;
-        let old = slot.entry.replace(entry).expect("a good spot holds an entry");
+        let (hash, weight) = (entry.hash, entry.weight);
+        let old = self.held(spot.slot);
+        self.leave(spot.slot);
+        let slot = self.table.replace(tag(hash), spot.slot, entry, times.expires, times.now);
+        self.enter(slot);
         self.weight = self.weight - u64::from(old.weight) + u64::from(weight);
-        self.counts.inserts += 1;
+        self.gather(old.weight);
         self.counts.left(cause);
-        trash.push((old, cause));
-        self.order.reweigh(spot.slot, weight);
-        self.order.hit(spot.slot);
-        self.wake_at(spot.slot, self.deadline(spot.slot));
+        trash.gone.push((old, cause));
+        self.order.moved(spot.slot, slot);
+        self.order.reweigh(slot, weight);
+        self.order.hit(slot, &self.table);
+        self.publish();
+    }
+
+    fn enter(&mut self, slot: u32) {
+        let at = slot as usize;
+        if at >= self.slots.len() {
+            self.slots.resize(at + 1, Slot { seq: 0, wake: NEVER });
+        }
+        self.seq += 1;
+        self.slots[at].seq = self.seq;
+        self.counts.inserts += 1;
+        self.wake_at(slot, self.deadline(slot));
+    }
+
+    fn leave(&mut self, slot: u32) {
+        self.wake_at(slot, NEVER);
+        self.slots[slot as usize].seq = 0;
+    }
+
+    /// Tells those who hit without the latch what stamp to leave.
+    fn publish(&mut self) {
+        self.table.set_stamp(self.order.now());
     }
 
     /// Unlinks the entry at a good spot.
@@ -363,12 +398,12 @@ impl<K, V> Shard<K, V> {
     /// Makes room by one entry: an expired one, if there is one, else what the policy gives up; tells
     /// whether there was any. `replaced` is about to be replaced, which is then its cause.
     pub(crate) fn evict(&mut self, now: u64, replaced: Option<Spot>, trash: &mut Trash<K, V>) -> bool {
-        let before = trash.len();
+        let before = trash.gone.len();
         self.expire(now, 1, trash);
-        if trash.len() > before {
+        if trash.gone.len() > before {
             return true;
         }
-        let Some(slot) = self.order.victim() else { return false };
+        let Some(slot) = self.order.victim(&self.table) else { return false };
         let expected = replaced.is_some_and(|spot| spot.slot == slot && self.is(spot));
         let cause = match (self.deadline(slot) > now, expected) {
             (false, _) => Cause::Expired,
@@ -398,56 +433,72 @@ impl<K, V> Shard<K, V> {
         limit
     }
 
-    /// Unlinks everything, cuts all flights off, and hands both out in the shape of the shard that was,
-    /// so that the latch is held for a moment only. Follow it with [`Shard::emptied`].
-    pub(crate) fn clear(&mut self, fresh: Box<dyn Evict>) -> Self {
-        let mut old = Self::new(fresh, self.budget.clone(), self.idle);
-        std::mem::swap(self, &mut old);
-        self.seq = old.seq;
-        self.counts = old.counts;
-        self.counts.explicit += old.len as u64;
-        self.turn(old.dial);
-        self.budget.release(old.weight);
-        old
+    /// The stamp of the newest entry, for [`clear`](Self::clear).
+    pub(crate) fn newest(&self) -> u64 {
+        self.seq
     }
 
-    /// What a cleared shard held, with the cause for each entry to be gone. The clearing counted all as
-    /// explicit; those that had expired are still to be moved.
-    pub(crate) fn emptied(mut self, now: u64) -> Trash<K, V> {
-        let slots = std::mem::take(&mut self.slots);
-        let idle = self.idle;
-        slots
-            .into_iter()
-            .filter_map(|slot| {
-                let lives = slot.expires.min(slot.accessed.saturating_add(idle)) > now;
-                slot.entry.map(|held| (held, if lives { Cause::Explicit } else { Cause::Expired }))
-            })
-            .collect()
+    /// Unlinks the entries in `limit` slots from `from` on that are no newer than `newest`; tells where to
+    /// go on. After the last slot an empty shard has the order that it is given.
+    pub(crate) fn clear(
+        &mut self,
+        from: usize,
+        limit: usize,
+        newest: u64,
+        now: u64,
+        fresh: impl FnOnce() -> Box<dyn Evict>,
+        trash: &mut Trash<K, V>,
+    ) -> Option<usize> {
+        let to = self.slots.len().min(from.saturating_add(limit));
+        for at in from..to {
+            let Ok(slot) = u32::try_from(at) else { break };
+            if (1..=newest).contains(&self.slots[at].seq) {
+                let cause = if self.deadline(slot) > now { Cause::Explicit } else { Cause::Expired };
+                self.remove(self.spot(slot), cause, trash);
+            }
+        }
+        if to < self.slots.len() {
+            return Some(to);
+        }
+        if self.table.is_empty() {
+            self.order = fresh();
+            self.order.resize(self.share);
+            self.order.turn(self.dial);
+            self.publish();
+        }
+        None
+    }
+
+    /// Hands out the table's shares of what nobody looks at any more: at once when that was `asked` for,
+    /// else when enough has been gathered to pay for the look.
+    pub(crate) fn collect(&mut self, asked: bool, trash: &mut Trash<K, V>) {
+        let (count, weight) = self.gathered;
+        let due = count >= self.gathered_max || weight.saturating_mul(16) >= self.share;
+        if asked || (count > 0 && due) {
+            self.table.collect(|held| trash.shares.push(held));
+            self.gathered = (0, 0);
+        }
+    }
+
+    fn gather(&mut self, weight: u32) {
+        let (count, sum) = self.gathered;
+        self.gathered = (count + 1, sum + u64::from(weight));
+    }
+
+    /// Entries that were unlinked and may still be looked at.
+    pub(crate) fn retired(&self) -> usize {
+        self.table.retired()
     }
 
     fn unlink(&mut self, slot: u32, cause: Cause, trash: &mut Trash<K, V>) {
-        self.wake_at(slot, NEVER);
-        let at = &mut self.slots[slot as usize];
-        let held = at.entry.take().expect("linked slots hold an entry");
-        let next = std::mem::replace(&mut at.next, self.free);
-        self.free = slot;
-        let head = self.index.get(&held.hash).copied().expect("linked slots are indexed");
-        if head != slot {
-            let mut before = head;
-            while self.slots[before as usize].next != slot {
-                before = self.slots[before as usize].next;
-            }
-            self.slots[before as usize].next = next;
-        } else if next == NONE {
-            self.index.remove(&held.hash);
-        } else {
-            self.index.insert(held.hash, next);
-        }
-        self.len -= 1;
+        let held = self.held(slot);
+        self.leave(slot);
+        self.table.unlink(tag(held.hash), slot);
         self.weight -= u64::from(held.weight);
+        self.gather(held.weight);
         self.budget.release(u64::from(held.weight));
         self.counts.left(cause);
-        trash.push((held, cause));
+        trash.gone.push((held, cause));
     }
 
     fn wake_at(&mut self, slot: u32, wake: u64) {

@@ -33,6 +33,8 @@ pub struct CacheStats {
     pub evicted: u64,
     /// Panics of the listener, contained.
     pub listener_panics: u64,
+    /// Entries that left and are still held: gathered, to be let go together, or looked at by a reader.
+    pub retired: u64,
     /// Linked entries. Expired ones count until they are cleaned up.
     pub len: u64,
     /// Their weight.

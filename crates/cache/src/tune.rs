@@ -15,11 +15,14 @@
 use crate::{
     Policy,
     advice::Advice,
-    policy::{COLD_SHARES, Evict, FIRST_DIAL, Ticks},
+    policy::{COLD_SHARES, Evict, FIRST_DIAL, Marks, Ticks},
     shard::ByHash,
 };
 use parking_lot::Mutex;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::{
+    cell::Cell,
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+};
 
 /// Entries a shadow of the whole capacity should hold.
 const SAMPLE: u64 = 512;
@@ -34,9 +37,9 @@ const MOVE_PRICE: f64 = 0.2;
 /// The lead that pays for noise: relative, and in hits.
 const LEAD: (f64, f64) = (1.01, 2.0);
 
-/// What a lookup found.
+/// What a lookup found, for the shadows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Found {
+pub(crate) enum Fed {
     /// An entry of this weight.
     Hit(u32),
     /// Nothing.
@@ -49,8 +52,12 @@ pub(crate) struct Tuner {
     /// Keys whose sampling hash is below are fed to the shadows.
     threshold: AtomicU64,
     dial: AtomicUsize,
-    tournament: Mutex<Tournament>,
+    tournament: Apart,
 }
+
+/// On cache lines of its own: every hit reads what stands beside it.
+#[repr(align(128))]
+struct Apart(Mutex<Tournament>);
 
 struct Tournament {
     capacity: u64,
@@ -97,7 +104,7 @@ impl Tuner {
         Self {
             threshold: AtomicU64::new(if capacity == 0 { 0 } else { threshold }),
             dial: AtomicUsize::new(FIRST_DIAL),
-            tournament: Mutex::new(tournament),
+            tournament: Apart(Mutex::new(tournament)),
         }
     }
 
@@ -106,8 +113,24 @@ impl Tuner {
         self.dial.load(Relaxed)
     }
 
-    pub(crate) fn looked(&self, hash: u64, found: Found) {
+    pub(crate) fn looked(&self, hash: u64, found: Fed) {
         self.feed(hash, |tournament, hash| tournament.looked(hash, found));
+    }
+
+    /// As `looked`, but goes on uncounted rather than wait.
+    #[inline]
+    pub(crate) fn hit(&self, hash: u64, weight: impl FnOnce() -> u32) {
+        if sample(hash) < self.threshold.load(Relaxed) {
+            self.hit_sampled(hash, weight());
+        }
+    }
+
+    #[cold]
+    fn hit_sampled(&self, hash: u64, weight: u32) {
+        if let Some(mut tournament) = self.tournament.0.try_lock() {
+            let looked = |to: &mut Tournament, hash| to.looked(hash, Fed::Hit(weight));
+            self.feed_to(&mut tournament, sample(hash), hash, looked);
+        }
     }
 
     pub(crate) fn wrote(&self, hash: u64, weight: u32) {
@@ -119,7 +142,7 @@ impl Tuner {
     }
 
     pub(crate) fn resize(&self, capacity: u64) {
-        let mut tournament = self.tournament.lock();
+        let mut tournament = self.tournament.0.lock();
         tournament.capacity = capacity;
         tournament.budget();
         // From 0 or to it, sampling starts or stops; between others its rate follows the entries.
@@ -128,12 +151,12 @@ impl Tuner {
     }
 
     pub(crate) fn clear(&self) {
-        let mut tournament = self.tournament.lock();
+        let mut tournament = self.tournament.0.lock();
         tournament.each(|arm| arm.shadow.retain(|_| false));
     }
 
     pub(crate) fn advise(&self) -> Advice {
-        self.tournament.lock().advise()
+        self.tournament.0.lock().advise()
     }
 
     fn feed(&self, hash: u64, f: impl FnOnce(&mut Tournament, u64)) {
@@ -141,17 +164,28 @@ impl Tuner {
         if sample >= self.threshold.load(Relaxed) {
             return;
         }
-        let mut tournament = self.tournament.lock();
+        self.feed_to(&mut self.tournament.0.lock(), sample, hash, f);
+    }
+
+    fn feed_to(
+        &self,
+        tournament: &mut Tournament,
+        sample: u64,
+        hash: u64,
+        f: impl FnOnce(&mut Tournament, u64),
+    ) {
         // The rate may just have changed.
         if sample >= tournament.threshold {
             return;
         }
-        f(&mut tournament, hash);
+        f(tournament, hash);
         if tournament.arms[0].shadow.len > SAMPLE_MAX {
             tournament.halve();
             self.threshold.store(tournament.threshold, Relaxed);
         }
-        self.dial.store(tournament.dial(), Relaxed);
+        if tournament.dial() != self.dial() {
+            self.dial.store(tournament.dial(), Relaxed);
+        }
     }
 }
 
@@ -169,13 +203,13 @@ impl Tournament {
         self.arms.iter_mut().chain([&mut self.half, &mut self.twice]).for_each(f);
     }
 
-    fn looked(&mut self, hash: u64, found: Found) {
+    fn looked(&mut self, hash: u64, found: Fed) {
         self.each(|arm| {
-            if found == Found::Stale {
+            if found == Fed::Stale {
                 arm.shadow.forget(hash);
             } else if arm.shadow.hit(hash) {
                 arm.score += 1.0;
-            } else if let Found::Hit(weight) = found {
+            } else if let Fed::Hit(weight) = found {
                 // After a miss the caller writes, or the key has no value; after a hit nobody writes.
                 arm.shadow.write(hash, weight);
             }
@@ -238,12 +272,26 @@ impl Tournament {
     }
 }
 
+/// The marks of a shadow's entries.
+#[derive(Default)]
+struct ItsMarks(Vec<Cell<u64>>);
+
+impl Marks for ItsMarks {
+    fn mark(&self, slot: u32) -> u64 {
+        self.0[slot as usize].get()
+    }
+    fn set_mark(&self, slot: u32, mark: u64) {
+        self.0[slot as usize].set(mark);
+    }
+}
+
 /// A cache of hashes.
 struct Shadow {
     order: Box<dyn Evict>,
     index: ByHash<u32>,
     /// Hash and weight; free ones are in `free`.
     slots: Vec<(u64, u32)>,
+    marks: ItsMarks,
     free: Vec<u32>,
     len: usize,
     weight: u64,
@@ -260,6 +308,7 @@ impl Shadow {
             order: policy.order(0, GHOSTS_MIN as usize, Ticks::Uses),
             index: ByHash::default(),
             slots: Vec::new(),
+            marks: ItsMarks::default(),
             free: Vec::new(),
             len: 0,
             weight: 0,
@@ -279,7 +328,7 @@ impl Shadow {
 
     fn hit(&mut self, hash: u64) -> bool {
         let Some(&slot) = self.index.get(&hash) else { return false };
-        self.order.hit(slot);
+        self.order.hit(slot, &self.marks);
         true
     }
 
@@ -288,7 +337,7 @@ impl Shadow {
             let old = std::mem::replace(&mut self.slots[slot as usize].1, weight);
             self.weight = self.weight - u64::from(old) + u64::from(weight);
             self.order.reweigh(slot, weight);
-            self.order.hit(slot);
+            self.order.hit(slot, &self.marks);
             return self.make_room(0);
         }
         if u64::from(weight) > self.budget {
@@ -297,6 +346,7 @@ impl Shadow {
         self.make_room(u64::from(weight));
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push((0, 0));
+            self.marks.0.push(Cell::new(0));
             // Shadows hold about a thousand entries.
             u32::try_from(self.slots.len() - 1).unwrap_or(0)
         });
@@ -304,12 +354,12 @@ impl Shadow {
         self.index.insert(hash, slot);
         self.len += 1;
         self.weight += u64::from(weight);
-        self.order.admit(slot, hash, weight);
+        self.order.admit(slot, hash, weight, &self.marks);
     }
 
     fn make_room(&mut self, wanted: u64) {
         while self.weight + wanted > self.budget {
-            let Some(slot) = self.order.victim() else { return };
+            let Some(slot) = self.order.victim(&self.marks) else { return };
             self.full = true;
             self.unlink(slot);
         }

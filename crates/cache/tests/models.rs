@@ -76,3 +76,8 @@ fn budget_exchange_vs_set_capacity() {
 
 #[path = "models/progress.rs"]
 mod progress;
+
+#[path = "models/reads.rs"]
+mod reads;
+#[path = "models/table.rs"]
+mod table;

@@ -5,6 +5,7 @@ use crate::{
     cancel::{CancelToken, StopReason},
     cx::TaskCx,
     error::BoxError,
+    guard::caught,
 };
 use ropewalk_graph::Claim;
 use ropewalk_resources::Lease;
@@ -140,19 +141,17 @@ impl Inner {
             let (inner, phase) = (self.clone(), phase.clone());
             Box::pin(async move {
                 let result = catch_unwind(AssertUnwindSafe(|| body(cx)));
-                drop(body);
+                caught(|| drop(body));
                 // AcqRel: pairs with the exchange of the one who gave up, which has counted by then.
                 if phase.swap(ENDED, Ordering::AcqRel) == ABANDONED {
                     inner.meters.stuck.fetch_sub(1, Ordering::Relaxed);
                 }
                 // Nobody there any more: the result and the lease drop here.
-                if let Err(unwanted) = sender.send((result, lease)) {
-                    let _ = catch_unwind(AssertUnwindSafe(|| drop(unwanted)));
-                }
+                caught(|| drop(sender.send((result, lease))));
             })
         };
         let threads = &self.threads;
-        if catch_unwind(AssertUnwindSafe(|| threads.spawn(&name, job))).is_err() {
+        if caught(|| threads.spawn(&name, job)).is_none() {
             return (Ended::Lost, None);
         }
         let mut back = None;
@@ -229,7 +228,7 @@ async fn supervise(
         .await
     };
     // The drop of what a body leaves behind is user code.
-    let _ = catch_unwind(AssertUnwindSafe(|| drop(body)));
+    caught(|| drop(body));
     ended
 }
 
@@ -241,6 +240,6 @@ pub(crate) fn panic_message(panic: Box<dyn Any + Send>) -> String {
         }
     };
     // The payload is the user's; its drop may panic in turn.
-    let _ = catch_unwind(AssertUnwindSafe(|| drop(panic)));
+    caught(|| drop(panic));
     text
 }

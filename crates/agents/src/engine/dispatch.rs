@@ -5,6 +5,7 @@ use crate::{
     cancel::{CancelToken, StopReason},
     error::{TaskError, owner_name},
     event::EventKind,
+    guard::{Caught, caught},
     task::{Status, TaskId},
 };
 use ropewalk_graph::{ReadySet, Standing};
@@ -142,9 +143,15 @@ impl Inner {
         let lease = match (lease, &record.request) {
             (None, Some(request)) => {
                 let owner = owner_name(&record.name, record.id);
-                match self.pool.try_acquire(owner, request.clone().priority(record.priority as u8)) {
-                    Ok(lease) => Some(lease),
-                    Err(refused) => {
+                let request = request.clone().priority(record.priority as u8);
+                match caught(|| self.pool.try_acquire(owner, request)) {
+                    Some(Ok(lease)) => Some(lease),
+                    // Others use the pool too, with wakers of theirs: one panicked, and the lease went back.
+                    None => {
+                        self.vacate(&place, None);
+                        return self.wait_for_lease(record, "");
+                    }
+                    Some(Err(refused)) => {
                         self.vacate(&place, None);
                         return match refused {
                             TryAcquireError::Acquire(source) => {
@@ -163,7 +170,7 @@ impl Inner {
         record.progress.lock().agent = Some(place.agent.name.clone());
         let Ok(claim) = self.graph.start(record.id) else {
             // Cancelled, or held back by the graph, meanwhile.
-            drop(lease);
+            caught(|| drop(lease));
             return self.vacate(&place, None);
         };
         let now = self.clock.now();
@@ -196,16 +203,22 @@ impl Inner {
         }
         record.progress.lock().waits_for = Some(Arc::from(name));
         let owner = owner_name(&record.name, record.id);
-        let acquire = self.pool.acquire(owner, request.clone().priority(record.priority as u8));
+        let request = request.clone().priority(record.priority as u8);
         let (inner, waiting) = (self.clone(), record.clone());
         self.spawn_for(record, async move {
-            match unless_done(&waiting, acquire).await {
-                None => {}
-                Some(Ok(lease)) => inner.lease_granted(&waiting, lease),
-                Some(Err(source)) => {
-                    let task = waiting.name.clone();
-                    inner.fail_unstarted(&waiting, TaskError::Resources { task, source });
+            loop {
+                let acquire = Caught(inner.pool.acquire(owner.as_str(), request.clone()));
+                match unless_done(&waiting, acquire).await {
+                    None => {}
+                    Some(Some(Ok(lease))) => inner.lease_granted(&waiting, lease),
+                    Some(Some(Err(source))) => {
+                        let task = waiting.name.clone();
+                        inner.fail_unstarted(&waiting, TaskError::Resources { task, source });
+                    }
+                    // Another's waker panicked in that poll. It will not be woken twice.
+                    Some(None) => continue,
                 }
+                return;
             }
         });
     }
@@ -217,7 +230,8 @@ impl Inner {
             let mut state = self.state.lock();
             if record.is_finished() {
                 drop(state);
-                return drop(lease);
+                caught(|| drop(lease));
+                return;
             }
             let (since, order) = state.age(record, now);
             let lane = state.lane(record, self.settings.ageing);

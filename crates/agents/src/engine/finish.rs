@@ -4,12 +4,12 @@ use super::{Inner, Place, Record, attempt::Ended};
 use crate::{
     cancel::StopReason,
     error::{Lookup, TaskError},
+    guard::caught,
     task::{Status, TaskId},
 };
 use ropewalk_graph::{ChangeError, Claim, Effects, Outcome};
 use ropewalk_resources::Lease;
 use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -25,7 +25,8 @@ impl Inner {
         lease: Option<Lease>,
         ended: Ended,
     ) {
-        drop(lease);
+        // Others wait for it, with wakers of theirs.
+        caught(|| drop(lease));
         let attempts = claim.attempt();
         let task = || record.name.clone();
         let mut value = None;
@@ -61,7 +62,8 @@ impl Inner {
                 // Refused when it was asked to stop meanwhile.
                 if self.graph.block(claim).is_ok() {
                     self.meters.retries.incr();
-                    record.progress.lock().error = error.map(|error| Arc::from(error.to_string()));
+                    let said = error.and_then(said);
+                    record.progress.lock().error = said;
                     self.requeue_after(record, pause);
                     return self.dispatch();
                 }
@@ -76,10 +78,10 @@ impl Inner {
             }
             // An attempt that is void changes nothing.
             Err(ChangeError::Superseded { .. } | ChangeError::AlreadyFinished { .. }) => {
-                let _ = catch_unwind(AssertUnwindSafe(|| drop(value)));
+                caught(|| drop(value));
             }
             Err(_) => {
-                let _ = catch_unwind(AssertUnwindSafe(|| drop(value)));
+                caught(|| drop(value));
                 self.lost(record);
             }
         }
@@ -98,7 +100,7 @@ impl Inner {
                     // A borrowed error in a box of its own, because that is what the user sees.
                     let error: crate::BoxError = Box::new(Borrowed(source.clone()));
                     // A panic of the user's means that it will not be tried again.
-                    if !catch_unwind(AssertUnwindSafe(|| retry_if(&error))).unwrap_or(false) {
+                    if !caught(|| retry_if(&error)).unwrap_or(false) {
                         return None;
                     }
                 }
@@ -219,7 +221,7 @@ impl Inner {
             state.finished.push_back(record.id);
             (state.leases.remove(&record.id), state.unfinished == 0)
         };
-        drop(lease);
+        caught(|| drop(lease));
         let counter = match status {
             Status::Completed => &self.meters.completed,
             Status::Cancelled => &self.meters.cancelled,
@@ -231,23 +233,24 @@ impl Inner {
             Some(value) if status == Status::Completed => Ok(value),
             _ => Err(self.why(record, status)),
         };
+        let error = result.as_ref().err().cloned().and_then(said);
         let (sink, body, retry_if) = {
             let mut progress = record.progress.lock();
             progress.ended = Some(now);
             progress.waits_for = None;
-            progress.error = result.as_ref().err().map(|error| Arc::from(error.to_string()));
+            progress.error = error;
             (progress.sink.take(), progress.body.take(), progress.retry_if.take())
         };
         // What the body captured, and the value when nobody wants it, are the user's: their drops
         // may panic.
-        let _ = catch_unwind(AssertUnwindSafe(|| drop((body, retry_if))));
+        caught(|| drop((body, retry_if)));
         if let Some(sink) = sink {
-            let _ = catch_unwind(AssertUnwindSafe(|| sink(result)));
+            caught(|| sink(result));
         }
-        record.done.set();
+        caught(|| record.done.set());
         self.forget_old();
         if idle {
-            self.idle.set();
+            caught(|| self.idle.set());
         }
     }
 
@@ -296,9 +299,15 @@ impl Inner {
             } else {
                 gone = self.state.lock().tasks.remove(&id);
             }
-            drop((gone, record));
+            // The last word of a task may be an error of the user's.
+            caught(|| drop((gone, record)));
         }
     }
+}
+
+/// What an error says of itself, and then it drops: both are the user's code, to be run under no lock.
+fn said(error: TaskError) -> Option<Arc<str>> {
+    caught(move || Arc::from(error.to_string()))
 }
 
 /// An error that is kept elsewhere too.

@@ -47,6 +47,7 @@ use crate::{
     cx::TaskCx,
     error::{BoxError, SendError, SpawnError, TaskError},
     event::{EventKind, Hub},
+    guard::caught,
     mailbox::Sent,
     message::Message,
     task::{Priority, TaskId},
@@ -59,7 +60,6 @@ use ropewalk_sync::{BoxFuture, Clock, Event, Spawn, Threads};
 use std::{
     any::Any,
     collections::{BTreeMap, HashMap, VecDeque},
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{
         Arc,
@@ -376,7 +376,7 @@ impl Inner {
 
     /// The spawner is the user's: it may panic, and drop the job.
     pub(crate) fn spawn_raw(&self, name: &str, job: BoxFuture) {
-        let _ = catch_unwind(AssertUnwindSafe(|| self.spawner.spawn(name, job)));
+        caught(|| self.spawner.spawn(name, job));
     }
 
     // ---- messages ----

@@ -87,3 +87,25 @@ fn a_job_that_panics_harms_no_other_and_dropped_jobs_are_dropped() {
     spawner.spawn("late", Box::pin(async move { drop(held) }));
     assert_eq!(Arc::strong_count(&alive), 1);
 }
+
+#[test]
+fn a_job_given_while_the_executor_goes_is_run_or_dropped() {
+    for _ in 0..100 {
+        let executor = Executor::new(2, &Clock::system());
+        let alive = Arc::new(());
+        std::thread::scope(|s| {
+            for i in 0..3 {
+                let (spawner, alive) = (executor.spawner(), &alive);
+                s.spawn(move || {
+                    for _ in 0..20 {
+                        let held = alive.clone();
+                        let job = busy(i, move || drop(held));
+                        spawner.spawn("job", job);
+                    }
+                });
+            }
+            drop(executor);
+        });
+        assert_eq!(Arc::strong_count(&alive), 1);
+    }
+}

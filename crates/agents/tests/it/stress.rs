@@ -1,10 +1,11 @@
 use proptest::prelude::*;
 use ropewalk_agents::*;
 use std::{
+    collections::BTreeSet,
     convert::Infallible,
     sync::{
         Arc,
-        atomic::{AtomicU32, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
     },
 };
 
@@ -138,6 +139,70 @@ fn many_threads_feed_one_team() {
         }
     });
     assert_eq!(ran.load(Ordering::Relaxed), 800);
+}
+
+/// Agents come and go, messages fly and everybody looks, while tasks run.
+#[test]
+fn looks_beside_everything_stay_within_the_limits() {
+    const LIMIT: usize = 4;
+    let team = Coordinator::builder().agents(3).tasks(LIMIT).threads(2).build().unwrap();
+    team.add_agent(Agent::new("ada").role("reader").mailbox(1_000_000)).unwrap();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|s| {
+        s.spawn(|| {
+            let mut seen = 0;
+            while !stop.load(Ordering::Relaxed) {
+                let (snapshot, stats) = (team.snapshot(), team.stats());
+                for stats in [&snapshot.stats, &stats] {
+                    assert!(stats.slots <= LIMIT && stats.agents_busy <= 3);
+                    assert_eq!(stats.agents_busy + stats.agents_idle, stats.agents);
+                }
+                assert!(snapshot.tasks.windows(2).all(|two| two[0].id != two[1].id));
+                let ids = snapshot.tasks.iter().map(|task| task.id).collect::<BTreeSet<_>>();
+                assert_eq!(ids.len(), snapshot.tasks.len());
+                assert!(stats.completed >= seen, "ends are not taken back");
+                seen = stats.completed;
+                assert!(team.agent("ada").is_some() && !team.agents().is_empty());
+            }
+        });
+        s.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                let eve = team.add_agent(Agent::new("eve")).unwrap();
+                let _ = team.try_send("eve", Message::new(1));
+                assert!(matches!(team.add_agent(Agent::new("eve")), Err(BuildError::DuplicateAgent { .. })));
+                // Busy for a moment, when a task has found her.
+                while team.remove_agent("eve").is_err() {
+                    std::thread::yield_now();
+                }
+                while eve.try_recv().is_ok() {}
+                assert_eq!(eve.try_recv().err(), Some(RecvError::Closed));
+            }
+        });
+        let reached = s.spawn(|| {
+            let mut reached = 0;
+            while !stop.load(Ordering::Relaxed) {
+                reached += team.broadcast_to("reader", &Message::new("hear"));
+                assert!(team.broadcast(&Message::new("all")) >= 1);
+                reached += 1;
+            }
+            reached
+        });
+        let handles: Vec<_> = (0..400)
+            .map(|_| {
+                team.task("t").spawn(|_| async {
+                    yield_once().await;
+                    Ok::<_, Infallible>(())
+                })
+            })
+            .collect();
+        for handle in handles {
+            handle.join_blocking().unwrap();
+        }
+        stop.store(true, Ordering::Relaxed);
+        let reached = reached.join().unwrap();
+        assert_eq!(team.agent("ada").unwrap().queued(), reached);
+    });
+    assert_eq!((team.stats().completed, team.stats().slots), (400, 0));
 }
 
 proptest! {

@@ -407,3 +407,19 @@ fn a_body_may_describe_more_tasks() {
     });
     assert_eq!(parent.join_blocking().unwrap().join_blocking().unwrap(), "child");
 }
+
+#[test]
+fn a_blocking_body_hears_that_it_should_stop() {
+    let team = Coordinator::builder().threads(1).build().unwrap();
+    let (started, running) = std::sync::mpsc::channel();
+    let started = Mutex::new(started);
+    let task = team.task("t").spawn_blocking(move |cx| {
+        let before = (cx.is_cancelled(), cx.stop_reason());
+        started.lock().unwrap().send(())?;
+        cx.token().cancelled_blocking();
+        Ok::<_, BoxError>((before, cx.is_cancelled(), cx.token().reason()))
+    });
+    running.recv().unwrap();
+    task.cancel();
+    assert_eq!(task.join_blocking().unwrap(), ((false, None), true, Some(StopReason::Cancelled)));
+}

@@ -239,7 +239,6 @@ fn lists_and_looks_are_of_one_instant() {
                     assert!((1..=2).contains(&nodes.len()) && (1..=2).contains(&nodes.stats().nodes));
                     assert!(list.windows(2).all(|pair| pair[0].id != pair[1].id));
                     assert!(list.iter().all(|node| node.weight >= 1));
-                    nodes.pick(Need::of("x")).unwrap().complete(Outcome::Success);
                 }
             });
         }
@@ -248,6 +247,33 @@ fn lists_and_looks_are_of_one_instant() {
             nodes.set_weight(last, 2).unwrap();
             nodes.remove(last).unwrap();
             assert!(nodes.node(last).is_err() && nodes.find(&format!("{i}")) == Some(next));
+            last = next;
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(nodes.stats().in_flight, 0);
+}
+
+#[test]
+fn a_pick_beside_nodes_that_come_and_go_is_never_refused() {
+    let nodes = Balancer::builder().max_in_flight(2).build().unwrap();
+    let mut last = nodes.insert(Node::new("0").offers("x")).unwrap();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|s| {
+        for waits in [false, true] {
+            let (nodes, stop) = (&nodes, &stop);
+            s.spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    // There is always one that is up and has room.
+                    let need = Need::of("x");
+                    let pick = if waits { nodes.pick_blocking(need) } else { nodes.pick(need) };
+                    pick.unwrap().complete(Outcome::Success);
+                }
+            });
+        }
+        for i in 1..=4 * ROUNDS {
+            let next = nodes.insert(Node::new(format!("{i}")).offers("x")).unwrap();
+            nodes.remove(last).unwrap();
             last = next;
         }
         stop.store(true, Ordering::Relaxed);

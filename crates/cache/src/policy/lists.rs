@@ -54,10 +54,8 @@ impl<const N: usize> Lists<N> {
     }
 
     pub(super) fn push_back(&mut self, list: u8, slot: u32, weight: u32) {
+        self.extend(slot);
         let at = slot as usize;
-        if at >= self.nodes.len() {
-            self.nodes.resize(at + 1, Node { prev: NONE, next: NONE, weight: 0, list: NOWHERE });
-        }
         let ends = &mut self.ends[list as usize];
         let back = std::mem::replace(&mut ends.back, slot);
         ends.len += 1;
@@ -85,6 +83,31 @@ impl<const N: usize> Lists<N> {
             next => self.nodes[next as usize].prev = prev,
         }
         self.nodes[slot as usize].list = NOWHERE;
+    }
+
+    /// Puts `to`, which is in no list, in the place of `from`.
+    pub(super) fn rename(&mut self, from: u32, to: u32) {
+        let Some(list) = self.list(from) else { return };
+        self.extend(to);
+        let node = self.nodes[from as usize];
+        self.nodes[to as usize] = node;
+        self.nodes[from as usize].list = NOWHERE;
+        let ends = &mut self.ends[list as usize];
+        match node.prev {
+            NONE => ends.front = to,
+            prev => self.nodes[prev as usize].next = to,
+        }
+        match node.next {
+            NONE => ends.back = to,
+            next => self.nodes[next as usize].prev = to,
+        }
+    }
+
+    fn extend(&mut self, slot: u32) {
+        let len = slot as usize + 1;
+        if len > self.nodes.len() {
+            self.nodes.resize(len, Node { prev: NONE, next: NONE, weight: 0, list: NOWHERE });
+        }
     }
 
     /// Moves `slot` to the back of `list`.

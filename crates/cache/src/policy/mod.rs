@@ -34,17 +34,40 @@ pub enum Policy {
     Sieve,
 }
 
+/// What a hit leaves behind without a latch: one load, and a store where it changes something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trace {
+    /// The order's clock becomes the entry's mark.
+    Stamp,
+    /// The mark is raised by one, up to this.
+    Count(u64),
+    /// The order itself must change, under its latch.
+    Move,
+}
+
+/// The word of each entry in which hits leave their trace. Readers change it beside the order, so it is a hint.
+pub(crate) trait Marks {
+    fn mark(&self, slot: u32) -> u64;
+    fn set_mark(&self, slot: u32, mark: u64);
+}
+
 /// Orders the entries of a shard by their worth. Entries are named by slot numbers, which are small
 /// and reused; no method runs user code, each does a bounded amount of work.
 pub(crate) trait Evict: Send {
     /// The entry was read or written again.
-    fn hit(&mut self, slot: u32);
+    fn hit(&mut self, slot: u32, marks: &dyn Marks);
     /// The entry is linked.
-    fn admit(&mut self, slot: u32, hash: u64, weight: u32);
+    fn admit(&mut self, slot: u32, hash: u64, weight: u32, marks: &dyn Marks);
+    /// The entry, replaced, has another slot now.
+    fn moved(&mut self, from: u32, to: u32);
     /// The entry was replaced by one of this weight.
     fn reweigh(&mut self, slot: u32, weight: u32);
     /// Gives up the entry of least worth; `None` when there is none.
-    fn victim(&mut self) -> Option<u32>;
+    fn victim(&mut self, marks: &dyn Marks) -> Option<u32>;
+    /// The clock that stamps hits; an order without one never changes it.
+    fn now(&self) -> u64 {
+        0
+    }
     /// The entry is unlinked for another reason.
     fn remove(&mut self, slot: u32);
     /// The weight this order is expected to hold.
@@ -54,6 +77,16 @@ pub(crate) trait Evict: Send {
 }
 
 impl Policy {
+    /// What a hit does.
+    pub(crate) fn trace(self) -> Trace {
+        match self {
+            Self::Adaptive => Trace::Stamp,
+            Self::Lru => Trace::Move,
+            Self::S3Fifo => Trace::Count(s3fifo::USES_COUNTED),
+            Self::Sieve => Trace::Count(1),
+        }
+    }
+
     /// An order for `share` of weight that remembers at least `ghosts` evictions, if it remembers any.
     pub(crate) fn order(self, share: u64, ghosts: usize, ticks: Ticks) -> Box<dyn Evict> {
         match self {

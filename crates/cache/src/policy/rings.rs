@@ -1,6 +1,6 @@
 //! The adaptive policy's order: LIRS by stamps.
 //!
-//! A use stores the time of a coarse clock in the entry and moves nothing. Two queues:
+//! A use stores the time of a coarse clock in the entry's mark and moves nothing. Two queues:
 //!
 //! * **cold**: newcomers and what lost its place, in the order they entered;
 //! * **hot**: entries whose last two uses lay close together, with a hand at its front.
@@ -15,7 +15,7 @@
 //! The one dial is the share of the cold queue. A small one resists scans and loops, a great one is
 //! nearly LRU. No setting is good everywhere; `tune` picks it.
 
-use super::{Evict, SPARES, ghosts::Ghosts, lists::Lists};
+use super::{Evict, Marks, SPARES, ghosts::Ghosts, lists::Lists};
 
 /// The settings of the dial: the cold queue's share of the weight.
 pub(crate) const COLD_SHARES: [f64; 6] = [0.01, 0.05, 0.15, 0.35, 0.65, 0.95];
@@ -37,12 +37,11 @@ pub(crate) enum Ticks {
     Uses,
 }
 
+/// An entry, besides its mark, which is the clock at its last use.
 #[derive(Clone, Copy, Default)]
 struct Node {
     hash: u64,
-    /// The clock at the last use.
-    used: u64,
-    /// The value of `used` when the entry was last queued.
+    /// The stamp of the last use when the entry was last queued.
     queued: u64,
 }
 
@@ -86,6 +85,14 @@ impl Rings {
         self.queues.front(HOT).map_or(0, |slot| self.nodes[slot as usize].queued)
     }
 
+    fn node(&mut self, slot: u32) -> &mut Node {
+        let at = slot as usize;
+        if at >= self.nodes.len() {
+            self.nodes.resize(at + 1, Node::default());
+        }
+        &mut self.nodes[at]
+    }
+
     fn tick(&mut self, on: Ticks) {
         if self.ticks == on {
             self.since_tick += 1;
@@ -96,34 +103,33 @@ impl Rings {
         }
     }
 
-    fn promote(&mut self, slot: u32) {
-        let node = &mut self.nodes[slot as usize];
-        node.queued = node.used;
+    fn promote(&mut self, slot: u32, marks: &dyn Marks) {
+        self.nodes[slot as usize].queued = marks.mark(slot);
         self.queues.move_back(HOT, slot);
-        self.settle();
+        self.settle(marks);
     }
 
     /// Brings the hot queue back to its quota, or nearer.
-    fn settle(&mut self) {
+    fn settle(&mut self, marks: &dyn Marks) {
         for _ in 0..SETTLES {
-            if self.queues.weight(HOT) <= self.hot_quota || !self.demote() {
+            if self.queues.weight(HOT) <= self.hot_quota || !self.demote(marks) {
                 return;
             }
         }
     }
 
     /// Runs the hand to the first hot entry not used since it was queued.
-    fn demote(&mut self) -> bool {
+    fn demote(&mut self, marks: &dyn Marks) -> bool {
         let mut spares = SPARES.min(u32::try_from(self.queues.len(HOT)).unwrap_or(SPARES));
         while let Some(slot) = self.queues.front(HOT) {
-            let node = &mut self.nodes[slot as usize];
-            if node.used > node.queued && spares > 0 {
+            let (node, used) = (&mut self.nodes[slot as usize], marks.mark(slot));
+            let spared = used > node.queued && spares > 0;
+            node.queued = used;
+            if spared {
                 spares -= 1;
-                node.queued = node.used;
                 self.queues.move_back(HOT, slot);
                 continue;
             }
-            node.queued = node.used;
             self.queues.move_back(COLD, slot);
             return true;
         }
@@ -132,43 +138,47 @@ impl Rings {
 }
 
 impl Evict for Rings {
-    fn hit(&mut self, slot: u32) {
+    fn hit(&mut self, slot: u32, marks: &dyn Marks) {
         self.tick(Ticks::Uses);
-        self.nodes[slot as usize].used = self.now;
+        marks.set_mark(slot, self.now);
     }
 
-    fn admit(&mut self, slot: u32, hash: u64, weight: u32) {
+    fn admit(&mut self, slot: u32, hash: u64, weight: u32, marks: &dyn Marks) {
         self.tick(Ticks::Uses);
         self.tick(Ticks::Misses);
-        if slot as usize >= self.nodes.len() {
-            self.nodes.resize(slot as usize + 1, Node::default());
-        }
-        self.nodes[slot as usize] = Node { hash, used: self.now, queued: self.now };
+        *self.node(slot) = Node { hash, queued: self.now };
+        marks.set_mark(slot, self.now);
         let close = self.ghosts.take(hash).is_some_and(|stamp| stamp >= self.floor());
         // A hot queue below its quota, at the start or after the dial moved, fills with newcomers:
         // nothing else would fill it when there are no close uses yet.
         let room = self.queues.weight(HOT) + u64::from(weight) <= self.hot_quota;
         self.queues.push_back(if close || room { HOT } else { COLD }, slot, weight);
-        self.settle();
+        self.settle(marks);
+    }
+
+    fn moved(&mut self, from: u32, to: u32) {
+        *self.node(to) = self.nodes[from as usize];
+        self.queues.rename(from, to);
     }
 
     fn reweigh(&mut self, slot: u32, weight: u32) {
         self.queues.reweigh(slot, weight);
     }
 
-    fn victim(&mut self) -> Option<u32> {
-        self.settle();
+    fn victim(&mut self, marks: &dyn Marks) -> Option<u32> {
+        self.settle(marks);
         let mut spares = SPARES;
         loop {
             if self.queues.len(COLD) == 0 {
-                self.demote();
+                self.demote(marks);
             }
             let slot = self.queues.front(COLD)?;
-            let Node { hash, used, queued } = self.nodes[slot as usize];
+            let Node { hash, queued } = self.nodes[slot as usize];
+            let used = marks.mark(slot);
             if used > queued && spares > 0 {
                 spares -= 1;
                 if queued >= self.floor() {
-                    self.promote(slot);
+                    self.promote(slot, marks);
                 } else {
                     self.nodes[slot as usize].queued = used;
                     self.queues.move_back(COLD, slot);
@@ -184,6 +194,10 @@ impl Evict for Rings {
 
     fn remove(&mut self, slot: u32) {
         self.queues.remove(slot);
+    }
+
+    fn now(&self) -> u64 {
+        self.now
     }
 
     fn resize(&mut self, share: u64) {

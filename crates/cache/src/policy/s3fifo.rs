@@ -2,15 +2,16 @@
 //! of what the small one gave up, nine for ten entries. What is used twice in the small queue, or comes back as a ghost,
 //! enters the main queue, whose hand grants another round per use, three at most.
 
-use super::{Evict, SPARES, ghosts::Ghosts, lists::Lists};
+use super::{Evict, Marks, SPARES, ghosts::Ghosts, lists::Lists};
 
 const SMALL: u8 = 0;
 const MAIN: u8 = 1;
-const USES_COUNTED: u8 = 3;
+pub(super) const USES_COUNTED: u64 = 3;
 
+/// The mark of an entry counts its uses.
 pub(super) struct S3Fifo {
     queues: Lists<2>,
-    nodes: Vec<(u64, u8)>,
+    hashes: Vec<u64>,
     ghosts: Ghosts,
     small: u64,
 }
@@ -18,50 +19,57 @@ pub(super) struct S3Fifo {
 impl S3Fifo {
     pub(super) fn new(share: u64) -> Self {
         let mut new =
-            Self { queues: Lists::default(), nodes: Vec::new(), ghosts: Ghosts::default(), small: 0 };
+            Self { queues: Lists::default(), hashes: Vec::new(), ghosts: Ghosts::default(), small: 0 };
         new.resize(share);
         new
     }
 }
 
 impl Evict for S3Fifo {
-    fn hit(&mut self, slot: u32) {
-        let uses = &mut self.nodes[slot as usize].1;
-        *uses = (*uses + 1).min(USES_COUNTED);
+    fn hit(&mut self, slot: u32, marks: &dyn Marks) {
+        marks.set_mark(slot, (marks.mark(slot) + 1).min(USES_COUNTED));
     }
 
-    fn admit(&mut self, slot: u32, hash: u64, weight: u32) {
-        if slot as usize >= self.nodes.len() {
-            self.nodes.resize(slot as usize + 1, (0, 0));
+    fn admit(&mut self, slot: u32, hash: u64, weight: u32, marks: &dyn Marks) {
+        if slot as usize >= self.hashes.len() {
+            self.hashes.resize(slot as usize + 1, 0);
         }
-        self.nodes[slot as usize] = (hash, 0);
+        self.hashes[slot as usize] = hash;
+        marks.set_mark(slot, 0);
         let queue = if self.ghosts.take(hash).is_some() { MAIN } else { SMALL };
         self.queues.push_back(queue, slot, weight);
+    }
+
+    fn moved(&mut self, from: u32, to: u32) {
+        if to as usize >= self.hashes.len() {
+            self.hashes.resize(to as usize + 1, 0);
+        }
+        self.hashes[to as usize] = self.hashes[from as usize];
+        self.queues.rename(from, to);
     }
 
     fn reweigh(&mut self, slot: u32, weight: u32) {
         self.queues.reweigh(slot, weight);
     }
 
-    fn victim(&mut self) -> Option<u32> {
+    fn victim(&mut self, marks: &dyn Marks) -> Option<u32> {
         let mut spares = SPARES;
         loop {
             let from_small = self.queues.weight(SMALL) >= self.small || self.queues.len(MAIN) == 0;
             let queue = if from_small && self.queues.len(SMALL) > 0 { SMALL } else { MAIN };
             let slot = self.queues.front(queue)?;
-            let (hash, uses) = &mut self.nodes[slot as usize];
-            let spared = if queue == SMALL { *uses > 1 } else { *uses > 0 };
+            let uses = marks.mark(slot);
+            let spared = if queue == SMALL { uses > 1 } else { uses > 0 };
             if spared && spares > 0 {
                 spares -= 1;
-                *uses = if queue == SMALL { 0 } else { *uses - 1 };
+                marks.set_mark(slot, if queue == SMALL { 0 } else { uses - 1 });
                 self.queues.move_back(MAIN, slot);
                 continue;
             }
-            let hash = *hash;
             self.queues.remove(slot);
             if queue == SMALL {
                 let entries = self.queues.len(SMALL) + self.queues.len(MAIN);
-                self.ghosts.push(hash, 0, (entries * 9 / 10).max(1));
+                self.ghosts.push(self.hashes[slot as usize], 0, (entries * 9 / 10).max(1));
             }
             return Some(slot);
         }

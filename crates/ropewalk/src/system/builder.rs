@@ -181,6 +181,11 @@ impl SystemBuilder {
     /// # Errors
     ///
     /// [`StartError`] names the part. What had started is stopped again.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops what has started, which leaves nodes running, as dropping an
+    /// [`AutoScaler`] does.
     pub async fn start(self) -> Result<System, StartError> {
         let handle = tokio::runtime::Handle::try_current().map_err(|_| StartError::NoRuntime)?;
         let spawner = Tokio::new(handle);
@@ -251,49 +256,58 @@ impl SystemBuilder {
             }
         };
 
-        let resources = ResourcePool::new();
-        let mut team = Coordinator::builder()
-            .agents(self.agents)
-            .tasks(self.tasks.unwrap_or(self.agents))
-            .resources(resources.clone())
-            .clock(clock.clone())
-            .spawner(spawner.clone());
-        if let Some(settings) = self.team {
-            team = settings(team);
-        }
-        let team = team.build()?;
-
-        let monitor = watch::monitor(&watch::Watched {
-            team: &team,
-            resources: &resources,
-            llm: &llm,
-            nodes: &nodes,
-            scaler: scaler.as_ref(),
-            store: &store,
-            clock: &clock,
-            stuck_after: self.stuck_after,
-        })?;
-        let dashboard = match self.dashboard {
-            None => None,
-            Some(address) => {
-                Some(ropewalk_dashboard::serve(&address, monitor.handle()).await.map_err(|error| {
-                    StartError::Dashboard { address: address.clone(), reason: error.to_string() }
-                })?)
+        let started_nodes = scaler.clone();
+        let rest = async move {
+            let resources = ResourcePool::new();
+            let mut team = Coordinator::builder()
+                .agents(self.agents)
+                .tasks(self.tasks.unwrap_or(self.agents))
+                .resources(resources.clone())
+                .clock(clock.clone())
+                .spawner(spawner.clone());
+            if let Some(settings) = self.team {
+                team = settings(team);
             }
+            let team = team.build()?;
+
+            let monitor = watch::monitor(&watch::Watched {
+                team: &team,
+                resources: &resources,
+                llm: &llm,
+                nodes: &nodes,
+                scaler: scaler.as_ref(),
+                store: &store,
+                clock: &clock,
+                stuck_after: self.stuck_after,
+            })?;
+            let dashboard = match self.dashboard {
+                None => None,
+                Some(address) => {
+                    Some(ropewalk_dashboard::serve(&address, monitor.handle()).await.map_err(|error| {
+                        StartError::Dashboard { address: address.clone(), reason: error.to_string() }
+                    })?)
+                }
+            };
+            let started = clock.now();
+            Ok::<_, StartError>(System(Arc::new(Parts {
+                team,
+                resources,
+                llm,
+                nodes,
+                scaler,
+                store,
+                monitor,
+                dashboard,
+                clock,
+                started,
+            })))
         };
-        let started = clock.now();
-        Ok(System(Arc::new(Parts {
-            team,
-            resources,
-            llm,
-            nodes,
-            scaler,
-            store,
-            monitor,
-            dashboard,
-            clock,
-            started,
-        })))
+        let system = rest.await;
+        if let (Err(_), Some(scaler)) = (&system, started_nodes) {
+            // As above: the error to tell is the first one.
+            let _ = scaler.stop().await;
+        }
+        system
     }
 }
 

@@ -25,8 +25,9 @@ use std::{net::SocketAddr, sync::Arc, time::Instant};
 /// scale, a database, a monitor that watches all of it, and its dashboard.
 ///
 /// It runs on the tokio runtime on which it is [started](SystemBuilder::start), and on threads of its
-/// parts: the processor's, the pools', the scaler's and the monitor's. All end with
-/// [`shutdown`](Self::shutdown) or with the last clone.
+/// parts: the processor's, the pools', the scaler's and the monitor's. [`shutdown`](Self::shutdown) ends all
+/// but the monitor's, which watches until the last clone is gone. Dropping the last clone ends the threads
+/// without a shutdown and leaves nodes running, as dropping an [`AutoScaler`] does.
 ///
 /// Every part is reachable and is the same value that you would build alone, so whatever the wiring
 /// does not do can be done beside it.
@@ -108,8 +109,9 @@ impl System {
         PerformanceSummary::of(&self.status())
     }
 
-    /// Takes no new tasks, lets those that are taken end, commits what is to be written, then stops
-    /// the parts from the top down: dashboard, team, model, nodes, database, monitor.
+    /// Takes no new tasks, lets those that are taken end, commits what is to be written, and stops
+    /// the parts from the top down: team, model, nodes, database, resources. The dashboard shows that and
+    /// stops last.
     ///
     /// # Errors
     ///
@@ -117,7 +119,8 @@ impl System {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future leaves the system half stopped; call it again to go on.
+    /// Dropping the future leaves the system half stopped; call it again to go on. Calls at the same time
+    /// wait for the same stop.
     pub async fn shutdown(&self) -> Result<(), ShutdownError> {
         let mut trouble = Vec::new();
         let parts = &*self.0;

@@ -118,7 +118,7 @@ fn bounded_waits_may_be_dropped_or_run_out() {
 
 #[test]
 fn a_stop_beside_others_leaves_no_node() {
-    for _ in 0..30 {
+    for _ in 0..12 {
         let fake = Fake::new(&Clock::system(), Duration::ZERO);
         let scaler = fake.builder().nodes(1..=8).build().unwrap();
         let scaler = &scaler;
