@@ -14,7 +14,7 @@ use serde::Deserialize;
 use super::run::{lines, model_build};
 use crate::{
     command::{capture, cargo},
-    error::{Context as _, Result},
+    error::{Context as _, Error, Result},
     workspace::{Workspace, folder, short},
 };
 
@@ -107,6 +107,13 @@ impl Copy {
             }
             fs::copy(&from, &to).context(format_args!("cannot copy {file}"))?;
         }
+        // cargo tells members of workspaces apart by name, version and place in the workspace, so in one target
+        // folder a copy that has another version shares what is built from outside and nothing else.
+        let manifest = root.join("Cargo.toml");
+        let text = fs::read_to_string(&manifest).context("the copy has no manifest")?;
+        let renumbered = renumbered(&text)
+            .ok_or_else(|| Error::new("the workspace's manifest has no version of three numbers"))?;
+        write(&manifest, &renumbered)?;
         Ok(Self { root })
     }
 
@@ -181,13 +188,24 @@ impl Copy {
     }
 }
 
+/// The manifest of a workspace whose packages have the next version.
+fn renumbered(manifest: &str) -> Option<String> {
+    let (before, rest) = manifest.split_once("[workspace.package]")?;
+    let (head, tail) = rest.split_once("version = \"")?;
+    let (version, tail) = tail.split_once('"')?;
+    let (start, patch) = version.rsplit_once('.')?;
+    let patch = patch.parse::<u64>().ok()? + 1;
+    Some(format!("{before}[workspace.package]{head}version = \"{start}.{patch}\"{tail}"))
+}
+
 /// A fault may make its test wait for ever.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(45);
 
 /// What it printed; `None` when it had to be ended.
 fn ended(command: &mut Command) -> Result<Option<String>> {
-    use std::{io::Read as _, process::Stdio, thread};
+    use std::{io::Read as _, os::unix::process::CommandExt as _, process::Stdio, thread};
     let mut child = command
+        .process_group(0)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -207,8 +225,9 @@ fn ended(command: &mut Command) -> Result<Option<String>> {
             return Ok(Some(reader.join().unwrap_or_default()));
         }
         if started.elapsed() > LIMIT {
-            // cargo hands the signal to nobody: its test is ended by the end of the pipe's other side.
-            child.kill().context("cannot end a test")?;
+            // cargo hands a signal to nobody, so the whole group is ended.
+            let group = format!("-{}", child.id());
+            capture(Command::new("kill").args(["-KILL", "--", &group])).context("cannot end a test")?;
             child.wait().context("cannot wait for a test")?;
             return Ok(None);
         }
@@ -218,4 +237,17 @@ fn ended(command: &mut Command) -> Result<Option<String>> {
 
 fn write(path: &Path, text: &str) -> Result<()> {
     fs::write(path, text).context(format_args!("cannot write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_has_the_next_version() {
+        let text = "[workspace]\n[workspace.package]\nversion = \"0.1.9\"\nedition = \"2024\"\n[workspace.dependencies]\na = \"0.1.9\"\n";
+        assert_eq!(renumbered(text).unwrap(), text.replacen("0.1.9", "0.1.10", 1));
+        assert_eq!(renumbered("[workspace.package]\nedition = \"2024\""), None);
+        assert_eq!(renumbered("[package]\nversion = \"0.1.0\""), None);
+    }
 }
