@@ -39,14 +39,16 @@ use ropewalk_prove::sync::{
 };
 use std::fmt;
 
+/// Every hit reads the first words: they share a cache line.
+#[repr(C, align(64))]
 struct Shared<T> {
-    index: Index,
-    slots: Slots<T>,
     records: Records,
-    /// The policy's clock.
-    stamp: AtomicU64,
     /// Tells the slots of this table from those of others in the records: their number is in the lower half.
     id: u64,
+    /// The policy's clock.
+    stamp: AtomicU64,
+    index: Index,
+    slots: Slots<T>,
 }
 
 // SAFETY: readers on any thread look at contents (`T: Sync`), the writer's thread moves them in and out (`T: Send`). Cells
@@ -114,6 +116,10 @@ impl<T> Reader<T> {
             let mut again = false;
             for lead in shared.index.walk(word, tag) {
                 let name = shared.name(lead.slot());
+                // SAFETY: the slot's number comes from a cell, loaded with Acquire.
+                let at = unsafe { shared.slots.get(lead.slot()) };
+                // The claim holds up what comes after it.
+                prefetch(at);
                 let named = match claim.take() {
                     Some(claim) => {
                         claim.rename(name);
@@ -129,8 +135,6 @@ impl<T> Reader<T> {
                     claim = Some(named);
                     break;
                 }
-                // SAFETY: the slot's number comes from a cell, loaded with Acquire.
-                let at = unsafe { shared.slots.get(lead.slot()) };
                 // SAFETY: the record names the slot, and the cell was found to lead there since.
                 if unsafe { at.with(|content| content.is_some_and(&mut is)) } {
                     return Found::Entry(Look { slot: at, claim: named });
@@ -148,6 +152,18 @@ impl<T> Reader<T> {
     pub fn stamp(&self) -> u64 {
         self.0.stamp.load(Relaxed)
     }
+}
+
+/// Asks for a cache line before it is needed.
+#[inline]
+fn prefetch<T>(at: &T) {
+    #[cfg(all(target_arch = "x86_64", not(ropewalk_loom)))]
+    // SAFETY: a prefetch reads nothing that the program could tell.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(std::ptr::from_ref(at).cast());
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(ropewalk_loom))))]
+    let _ = at;
 }
 
 /// An entry that is looked at: it stays as it is until this is dropped, whatever happens to the table.

@@ -109,6 +109,19 @@ fn table_find_vs_find_is_lock_free() {
     });
 }
 
+/// Two on one record: who finds it taken goes on without.
+#[test]
+fn table_find_without_a_record_is_lock_free() {
+    lock_free(|| {
+        let (reader, _writer) = table_of(&Records::new(1), &[(1, 10)]);
+        let reader = Arc::new(reader);
+        let theirs = reader.clone();
+        let t = thread::spawn(move || matches!(theirs.find(0, 1, |_| true), Found::Entry(_)));
+        let mine = matches!(reader.find(0, 1, |_| true), Found::Entry(_));
+        assert!(mine | t.join().unwrap(), "the record is free for the first");
+    });
+}
+
 /// Two readers beside the writer.
 #[test]
 fn table_find_of_two_vs_replace_is_lock_free() {
