@@ -52,7 +52,8 @@ impl<K: Hash + Eq, V> Default for Cache<K, V> {
 impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// The value of `key`, cloned.
     ///
-    /// It waits for a short section of another operation on the same shard at most.
+    /// A hit waits for nobody, a miss for a short section of another operation on the same shard at most. With
+    /// [`Policy::Lru`](crate::Policy::Lru) a hit is like a miss.
     pub fn get<Q>(&self, key: &Q) -> Option<V>
     where
         K: Borrow<Q>,
@@ -65,7 +66,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// What `look` makes of the value of `key`, borrowed, without a clone.
     ///
     /// No latch is held meanwhile: `look` may take its time and use the cache. The value stays as it is
-    /// for as long, even if the entry is replaced or evicted.
+    /// for as long, even if the entry is replaced or evicted; nothing else is kept.
     ///
     /// ```
     /// use ropewalk_cache::Cache;
@@ -101,7 +102,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     }
 
     /// Calls `visit` with every entry that was there before and still is, and perhaps with those that
-    /// come or go beside it, in no order. No latch is held meanwhile.
+    /// come or go beside it, in no order. A value that is replaced meanwhile is gone, and the new one comes. No
+    /// latch is held meanwhile.
     pub fn for_each(&self, visit: impl FnMut(&K, &V)) {
         self.core.for_each(visit);
     }
@@ -182,7 +184,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
 
     /// Removes everything that was written before the call. Loads under way are not cached.
     ///
-    /// The shards are emptied one after another, each in one short section.
+    /// The shards are emptied one after another, 128 slots at a time; what is written meanwhile stays.
     pub fn invalidate_all(&self) {
         self.core.clear();
     }
@@ -195,8 +197,9 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         self.core.retain(keep);
     }
 
-    /// Cleans up to `limit` expired entries and tells how many it found. Never needed for correctness:
-    /// writes do it on the way. Worth calling where a cache goes idle and its memory matters.
+    /// Cleans up to `limit` expired entries and tells how many it found, and lets go of what left before and
+    /// nobody looks at any more. Never needed for correctness: writes do it on the way. Worth calling where
+    /// a cache goes idle and its memory matters.
     pub fn sweep(&self, limit: usize) -> usize {
         self.core.sweep(limit)
     }

@@ -20,7 +20,7 @@ use crate::{
     raw::{
         budget::Budget,
         hazard::Records,
-        table::{self, Found, Reader, table},
+        table::{self, Found, Reader, Table},
     },
     shard::{Link, Look, NEVER, Shard, Spot, Times, tag},
     tune::{Fed, GHOSTS_MIN, Tuner},
@@ -116,7 +116,7 @@ impl<K, V> Core<K, V> {
             .map(|at| {
                 let order = order(config.policy, share, config.shards);
                 // There are 1,024 at most.
-                let (reader, writer) = table(u32::try_from(at).unwrap_or(0), &records);
+                let Table { reader, writer } = Table::new(u32::try_from(at).unwrap_or(0), &records);
                 let shard = Shard::new(writer, order, share, budget.clone(), idle, records.count());
                 (Padded(Mutex::new(shard)), reader)
             })

@@ -239,19 +239,14 @@ impl<K, V> Shard<K, V> {
                 self.counts.misses += 1;
                 return false;
             }
-            self.touch(slot, now);
+            // Writers read the clock before the latch closes, so it may seem to go back.
+            if self.idle != NEVER {
+                self.table.touch(slot, now);
+            }
         }
         self.order.hit(slot, &self.table);
         self.counts.hits += 1;
         true
-    }
-
-    /// Writers read the clock before the latch closes, so it may seem to go back.
-    fn touch(&mut self, slot: u32, now: u64) {
-        let (_, accessed) = self.table.times(slot);
-        if self.idle != NEVER && accessed < now {
-            self.table.set_accessed(slot, now);
-        }
     }
 
     /// Takes back a hit that turned out to be on another key with the same hash.
@@ -259,11 +254,7 @@ impl<K, V> Shard<K, V> {
         self.counts.hits -= 1;
         self.counts.misses += 1;
         if self.is(hit.spot) {
-            // Unless it was really read since.
-            let slot = hit.spot.slot;
-            if self.table.times(slot).1 == hit.accessed {
-                self.table.set_accessed(slot, hit.accessed_before);
-            }
+            self.table.untouch(hit.spot.slot, hit.accessed, hit.accessed_before);
         }
     }
 

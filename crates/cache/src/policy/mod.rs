@@ -26,7 +26,7 @@ pub enum Policy {
     #[default]
     Adaptive,
     /// Least recently used. Strict within a shard: with [`shards(1)`](crate::CacheBuilder::shards) it
-    /// is the textbook's.
+    /// is the textbook's. Every hit moves its entry, so it waits for the shard's latch.
     Lru,
     /// S3-FIFO (Yang et al., SOSP 2023): a small queue filters what is used once.
     S3Fifo,

@@ -57,7 +57,7 @@ pub(super) const LOOK: Ordering = Ordering::SeqCst;
 /// Only before or after it in the one order does this count, and in a model the fence sees to that.
 #[cfg(ropewalk_loom)]
 pub(super) const LOOK_AT_LEVEL: Ordering = Relaxed;
-/// After the claim in the one order.
+/// After the claim in the one order; its partner there is the fence of a writer that collects.
 #[cfg(not(ropewalk_loom))]
 pub(super) const LOOK_AT_LEVEL: Ordering = Ordering::SeqCst;
 
@@ -149,6 +149,7 @@ impl Drop for Claim<'_> {
 #[inline]
 #[cfg_attr(ropewalk_loom, track_caller)]
 fn order() {
+    // SeqCst: the partner of the fence of a writer that collects.
     #[cfg(ropewalk_loom)]
     fence(Ordering::SeqCst);
 }

@@ -38,6 +38,8 @@ impl Lead<'_> {
 
 /// Cells of the first level, as a power of 2. A model grows at once.
 const FIRST_BITS: u32 = if cfg!(ropewalk_loom) { 2 } else { 4 };
+/// The part of the cells that is in use at most: walks are short, and mostly end where they begin.
+const FULL: (usize, usize) = if cfg!(ropewalk_loom) { (3, 4) } else { (1, 2) };
 /// The last level has 2^31 cells.
 const LEVELS: usize = if cfg!(ropewalk_loom) { 2 } else { 28 };
 
@@ -66,8 +68,8 @@ impl<'a> Iterator for Walk<'a> {
         }
         loop {
             let at = &self.cells[self.at & (len - 1)];
-            // Acquire: pairs with the Release of every store to a cell: who misses what was moved away from here sees that
-            // `word` was raised.
+            // Acquire: pairs with the Release of every store to a cell: the slot's segment is seen, and who misses what was
+            // moved away from here sees that `word` was raised.
             let cell = at.load(Acquire);
             if cell == 0 {
                 return None;
@@ -81,7 +83,7 @@ impl<'a> Iterator for Walk<'a> {
 }
 
 #[derive(Debug)]
-#[repr(align(64))]
+#[repr(C)]
 pub(super) struct Index {
     word: AtomicU64,
     levels: [UnsafeCell<Option<Cells>>; LEVELS],
@@ -133,8 +135,8 @@ impl Index {
     /// Whether a cell leads where it did, in the present table.
     #[inline]
     pub(super) fn leads(&self, lead: &Lead<'_>) -> bool {
-        // LOOK: after the claim in the one order, and pairs with the Release of the store to the cell: the slot's segment
-        // and content are seen. Smaller tables are not kept up, so the level counts as well.
+        // LOOK: after the claim in the one order, and pairs with the Release of the store to the cell: the slot's content
+        // is seen. Smaller tables are not kept up, so the level counts as well.
         lead.at.load(LOOK) == lead.cell && (self.word.load(LOOK_AT_LEVEL) ^ lead.word) & LEVEL == 0
     }
 
@@ -158,7 +160,7 @@ impl Index {
     pub(super) fn insert(&self, tag: u32, slot: u32, len: usize) {
         let word = self.word.load(Relaxed);
         let mut cells = self.cells(word);
-        if (len + 1) * 4 > cells.len() * 3 {
+        if (len + 1) * FULL.1 > cells.len() * FULL.0 {
             self.grow();
             cells = self.cells(self.word.load(Relaxed));
         }

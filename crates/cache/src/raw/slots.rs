@@ -100,6 +100,18 @@ impl<T> Slot<T> {
         self.content.with_mut(|content| unsafe { std::mem::replace(&mut *content, new) })
     }
 
+    /// Raises the time of the last use: who is late does not bring it back.
+    #[inline]
+    pub(super) fn touch(&self, now: u64) {
+        let mut accessed = self.accessed.load(Relaxed);
+        while accessed < now {
+            match self.accessed.compare_exchange_weak(accessed, now, Relaxed, Relaxed) {
+                Ok(_) => return,
+                Err(other) => accessed = other,
+            }
+        }
+    }
+
     pub(super) fn time(&self, expires: u64, accessed: u64) {
         // Both are published by the Release store of the cell that leads here.
         self.expires.store(expires, Relaxed);

@@ -39,14 +39,16 @@ use ropewalk_prove::sync::{
 };
 use std::fmt;
 
+/// Every hit reads the first words: they share a cache line.
+#[repr(C, align(64))]
 struct Shared<T> {
-    index: Index,
-    slots: Slots<T>,
     records: Records,
-    /// The policy's clock.
-    stamp: AtomicU64,
     /// Tells the slots of this table from those of others in the records: their number is in the lower half.
     id: u64,
+    /// The policy's clock.
+    stamp: AtomicU64,
+    index: Index,
+    slots: Slots<T>,
 }
 
 // SAFETY: readers on any thread look at contents (`T: Sync`), the writer's thread moves them in and out (`T: Send`). Cells
@@ -63,20 +65,29 @@ impl<T> Shared<T> {
     }
 }
 
-/// Makes a table: the half that looks, and the one that changes it. `id` is its number among those that share the records.
-pub fn table<T>(id: u32, records: &Records) -> (Reader<T>, Writer<T>) {
-    let shared = Arc::new(Shared {
-        index: Index::new(),
-        slots: Slots::new(),
-        records: records.clone(),
-        stamp: AtomicU64::new(0),
-        id: u64::from(id) << 32,
-    });
-    let reader = Reader(shared.clone());
-    (
-        reader,
-        Writer { shared, tags: Vec::new(), len: 0, free: Vec::new(), retired: Vec::new(), names: Vec::new() },
-    )
+/// Both halves of a table.
+#[derive(Debug)]
+pub struct Table<T> {
+    /// The half that looks.
+    pub reader: Reader<T>,
+    /// The half that changes it.
+    pub writer: Writer<T>,
+}
+
+impl<T> Table<T> {
+    /// An empty one; `id` is its number among those that share the records.
+    pub fn new(id: u32, records: &Records) -> Self {
+        let shared = Arc::new(Shared {
+            index: Index::new(),
+            slots: Slots::new(),
+            records: records.clone(),
+            stamp: AtomicU64::new(0),
+            id: u64::from(id) << 32,
+        });
+        let reader = Reader(shared.clone());
+        let (tags, free, retired, names) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { reader, writer: Writer { shared, tags, len: 0, free, retired, names } }
+    }
 }
 
 /// Looks for entries.
@@ -105,6 +116,10 @@ impl<T> Reader<T> {
             let mut again = false;
             for lead in shared.index.walk(word, tag) {
                 let name = shared.name(lead.slot());
+                // SAFETY: the slot's number comes from a cell, loaded with Acquire.
+                let at = unsafe { shared.slots.get(lead.slot()) };
+                // The claim holds up what comes after it.
+                prefetch(at);
                 let named = match claim.take() {
                     Some(claim) => {
                         claim.rename(name);
@@ -120,8 +135,6 @@ impl<T> Reader<T> {
                     claim = Some(named);
                     break;
                 }
-                // SAFETY: the slot's number comes from a cell, loaded with Acquire.
-                let at = unsafe { shared.slots.get(lead.slot()) };
                 // SAFETY: the record names the slot, and the cell was found to lead there since.
                 if unsafe { at.with(|content| content.is_some_and(&mut is)) } {
                     return Found::Entry(Look { slot: at, claim: named });
@@ -139,6 +152,18 @@ impl<T> Reader<T> {
     pub fn stamp(&self) -> u64 {
         self.0.stamp.load(Relaxed)
     }
+}
+
+/// Asks for a cache line before it is needed.
+#[inline]
+fn prefetch<T>(at: &T) {
+    #[cfg(all(target_arch = "x86_64", not(ropewalk_loom)))]
+    // SAFETY: a prefetch reads nothing that the program could tell.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(std::ptr::from_ref(at).cast());
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(ropewalk_loom))))]
+    let _ = at;
 }
 
 /// An entry that is looked at: it stays as it is until this is dropped, whatever happens to the table.
@@ -167,12 +192,10 @@ impl<T> Look<'_, T> {
         self.slot.accessed.load(Relaxed)
     }
 
-    /// It is used now. Readers beside each other may bring this back by as much as they are late.
+    /// It is used now. Who is late does not bring the last use back.
     #[inline]
     pub fn touch(&self, now: u64) {
-        if self.slot.accessed.load(Relaxed) < now {
-            self.slot.accessed.store(now, Relaxed);
-        }
+        self.slot.touch(now);
     }
 
     /// What the policy wants to know of its last uses.
@@ -247,10 +270,18 @@ impl<T> Writer<T> {
         self.slot(slot).map_or((0, 0), |slot| (slot.expires.load(Relaxed), slot.accessed.load(Relaxed)))
     }
 
-    /// Its last use is now.
-    pub fn set_accessed(&mut self, slot: u32, now: u64) {
+    /// It is used now.
+    pub fn touch(&mut self, slot: u32, now: u64) {
         if let Some(slot) = self.slot(slot) {
-            slot.accessed.store(now, Relaxed);
+            slot.touch(now);
+        }
+    }
+
+    /// Takes a use back, unless there was one since.
+    pub fn untouch(&mut self, slot: u32, used: u64, before: u64) {
+        if let Some(slot) = self.slot(slot) {
+            // A failure means that it was used since.
+            let _ = slot.accessed.compare_exchange(used, before, Relaxed, Relaxed);
         }
     }
 
@@ -307,7 +338,8 @@ impl<T> Writer<T> {
         if self.retired.is_empty() {
             return;
         }
-        // SeqCst: between the stores to the cells that led there and the look at the records; see `hazard`.
+        // SeqCst: between the stores to the cells that led there and the look at the records; the partner of a reader's
+        // claim, as `hazard` argues.
         fence(SeqCst);
         self.names.clear();
         self.shared.records.names(|name| self.names.push(name));

@@ -9,5 +9,6 @@ mod listener;
 mod model;
 mod panics;
 mod policies;
+mod reads;
 mod stress;
 mod support;

@@ -3,7 +3,7 @@
 use super::table::{collect, look, look_for, replace, slot, table_of, unlink};
 use ropewalk_cache::raw::{
     hazard::Records,
-    table::{Found, table},
+    table::{Found, Reader, Table},
 };
 use ropewalk_prove::{Explorer, Latch, lock_free, operation, sync::Arc, thread, wait_free};
 
@@ -92,7 +92,7 @@ fn table_find_vs_find_is_lock_free() {
         let records = Records::new(2);
         let (reader, mut writer) = table_of(&records, &[(1, 10)]);
         let reader = Arc::new(reader);
-        let hit = |reader: &ropewalk_cache::raw::table::Reader<u64>| match reader.find(0, 1, |_| true) {
+        let hit = |reader: &Reader<u64>| match reader.find(0, 1, |_| true) {
             Found::Entry(at) => {
                 at.count();
                 1
@@ -106,6 +106,19 @@ fn table_find_vs_find_is_lock_free() {
         assert_eq!((both, records.hits()), (2, 2));
         unlink(&mut writer, 1);
         assert_eq!(collect(&mut writer), [10]);
+    });
+}
+
+/// Two on one record: who finds it taken goes on without.
+#[test]
+fn table_find_without_a_record_is_lock_free() {
+    lock_free(|| {
+        let (reader, _writer) = table_of(&Records::new(1), &[(1, 10)]);
+        let reader = Arc::new(reader);
+        let theirs = reader.clone();
+        let t = thread::spawn(move || matches!(theirs.find(0, 1, |_| true), Found::Entry(_)));
+        let mine = matches!(reader.find(0, 1, |_| true), Found::Entry(_));
+        assert!(mine | t.join().unwrap(), "the record is free for the first");
     });
 }
 
@@ -178,6 +191,28 @@ fn table_find_vs_find_is_wait_free() {
     });
 }
 
+/// Two who found the same entry raise its last use.
+#[test]
+fn table_touch_vs_touch_is_lock_free() {
+    lock_free(|| {
+        let (reader, writer) = table_of(&Records::new(2), &[(1, 10)]);
+        let at = slot(&writer, 1);
+        let reader = Arc::new(reader);
+        let touch = |reader: &Reader<u64>, now| match reader.find(0, 1, |_| true) {
+            Found::Entry(at) => {
+                at.touch(now);
+                assert!(at.accessed() >= now, "nobody brings it back");
+            }
+            Found::Absent | Found::Crowded => panic!("it is there, and a record for each"),
+        };
+        let theirs = reader.clone();
+        let t = thread::spawn(move || touch(&theirs, 4));
+        touch(&reader, 5);
+        t.join().unwrap();
+        assert_eq!(writer.times(at).1, 5);
+    });
+}
+
 /// What is done with a found entry, beside a writer that replaces it.
 #[test]
 fn table_look_vs_replace_is_wait_free() {
@@ -236,7 +271,7 @@ fn table_collect_beside_a_reader_of_another_table() {
     lock_free(|| {
         let records = Records::new(1);
         let (reader, _other) = table_of(&records, &[(1, 10)]);
-        let (_, mut writer) = table::<u64>(2, &records);
+        let mut writer = Table::new(2, &records).writer;
         let at = writer.link(1, 20, u64::MAX, 0);
         let t = thread::spawn(move || {
             assert!(writer.unlink(1, at));
