@@ -18,10 +18,12 @@ use crate::{
     policy::{COLD_SHARES, Evict, FIRST_DIAL, Marks, Ticks},
     shard::ByHash,
 };
-use parking_lot::Mutex;
 use std::{
     cell::Cell,
-    sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    sync::{
+        Mutex, MutexGuard, PoisonError, TryLockError,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
 };
 
 /// Entries a shadow of the whole capacity should hold.
@@ -55,9 +57,25 @@ pub(crate) struct Tuner {
     tournament: Apart,
 }
 
-/// On cache lines of its own: every hit reads what stands beside it.
+/// On cache lines of its own: every hit reads what stands beside it. The lock is `std`'s because hits that got it open it,
+/// and that waits for nobody: `parking_lot` would look into a table of waiters under a lock.
 #[repr(align(128))]
 struct Apart(Mutex<Tournament>);
+
+impl Apart {
+    // No user code runs inside, so what a panic would leave is as good as ever.
+    fn lock(&self) -> MutexGuard<'_, Tournament> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn try_lock(&self) -> Option<MutexGuard<'_, Tournament>> {
+        match self.0.try_lock() {
+            Ok(guard) => Some(guard),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+}
 
 struct Tournament {
     capacity: u64,
@@ -127,7 +145,7 @@ impl Tuner {
 
     #[cold]
     fn hit_sampled(&self, hash: u64, weight: u32) {
-        if let Some(mut tournament) = self.tournament.0.try_lock() {
+        if let Some(mut tournament) = self.tournament.try_lock() {
             let looked = |to: &mut Tournament, hash| to.looked(hash, Fed::Hit(weight));
             self.feed_to(&mut tournament, sample(hash), hash, looked);
         }
@@ -142,7 +160,7 @@ impl Tuner {
     }
 
     pub(crate) fn resize(&self, capacity: u64) {
-        let mut tournament = self.tournament.0.lock();
+        let mut tournament = self.tournament.lock();
         tournament.capacity = capacity;
         tournament.budget();
         // From 0 or to it, sampling starts or stops; between others its rate follows the entries.
@@ -151,12 +169,12 @@ impl Tuner {
     }
 
     pub(crate) fn clear(&self) {
-        let mut tournament = self.tournament.0.lock();
+        let mut tournament = self.tournament.lock();
         tournament.each(|arm| arm.shadow.retain(|_| false));
     }
 
     pub(crate) fn advise(&self) -> Advice {
-        self.tournament.0.lock().advise()
+        self.tournament.lock().advise()
     }
 
     fn feed(&self, hash: u64, f: impl FnOnce(&mut Tournament, u64)) {
@@ -164,7 +182,7 @@ impl Tuner {
         if sample >= self.threshold.load(Relaxed) {
             return;
         }
-        self.feed_to(&mut self.tournament.0.lock(), sample, hash, f);
+        self.feed_to(&mut self.tournament.lock(), sample, hash, f);
     }
 
     fn feed_to(

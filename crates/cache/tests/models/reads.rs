@@ -5,7 +5,9 @@ use ropewalk_cache::raw::{
     hazard::Records,
     table::{Found, Reader, Table},
 };
-use ropewalk_prove::{Explorer, Latch, lock_free, operation, sync::Arc, thread, wait_free};
+use ropewalk_prove::{
+    Explorer, History, Latch, Sequential, linearizable, lock_free, operation, sync::Arc, thread, wait_free,
+};
 
 #[test]
 fn table_find_vs_unlink_is_lock_free() {
@@ -280,5 +282,75 @@ fn table_collect_beside_a_reader_of_another_table() {
         });
         assert_eq!(look(&reader, 1), Some(10));
         assert_eq!(t.join().unwrap(), [20]);
+    });
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    Find,
+    /// Links it, or leads the cell to it; `None` unlinks.
+    Set(Option<u64>),
+}
+
+/// What one tag leads to.
+#[derive(Clone)]
+struct Entry(Option<u64>);
+
+impl Sequential for Entry {
+    type Op = Op;
+    type Return = Option<u64>;
+    fn apply(&mut self, op: &Op) -> Option<u64> {
+        match op {
+            Op::Find => self.0,
+            Op::Set(content) => {
+                self.0 = *content;
+                None
+            }
+        }
+    }
+}
+
+/// Slots are reused for the same key: the second replacement takes the first slot again.
+#[test]
+fn table_find_vs_replace_is_linearizable() {
+    linearizable(Entry(Some(10)), |history: &History<Entry>| {
+        let (reader, mut writer) = table_of(&Records::new(1), &[(1, 10)]);
+        let h = history.clone();
+        let t = thread::spawn(move || {
+            for _ in 0..2 {
+                h.call(Op::Find, || look(&reader, 1));
+            }
+        });
+        for content in [11, 12] {
+            history.call(Op::Set(Some(content)), || {
+                replace(&mut writer, 1, content);
+                collect(&mut writer);
+                None
+            });
+        }
+        t.join().unwrap();
+    });
+}
+
+#[test]
+fn table_find_vs_link_and_unlink_is_linearizable() {
+    linearizable(Entry(Some(10)), |history: &History<Entry>| {
+        let (reader, mut writer) = table_of(&Records::new(1), &[(1, 10)]);
+        let h = history.clone();
+        let t = thread::spawn(move || {
+            for _ in 0..2 {
+                h.call(Op::Find, || look(&reader, 1));
+            }
+        });
+        history.call(Op::Set(None), || {
+            unlink(&mut writer, 1);
+            collect(&mut writer);
+            None
+        });
+        history.call(Op::Set(Some(11)), || {
+            writer.link(1, 11, u64::MAX, 0);
+            None
+        });
+        t.join().unwrap();
     });
 }
