@@ -5,6 +5,7 @@ mod faults;
 mod foreign;
 mod mutants;
 mod run;
+mod table;
 
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ use clap::Args;
 pub(crate) use self::{
     evidence::{problems, report},
     run::{Models, Ran, build, run as run_models},
+    table::examine,
 };
 use crate::{error::Result, workspace::Workspace};
 
@@ -27,6 +29,12 @@ pub(crate) struct Options {
     /// Stop the mutants after this many seconds; which come first depends on the commit
     #[arg(long, value_name = "SECONDS", requires = "mutants")]
     budget: Option<u64>,
+    /// Write docs/GUARANTEES.md instead of checking that it is current
+    #[arg(long)]
+    write: bool,
+    /// Check the table of guarantees and run nothing
+    #[arg(long)]
+    table: bool,
     /// Run the tests of the small crates under Miri, where a nightly toolchain has it
     #[arg(long)]
     miri: bool,
@@ -39,7 +47,10 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
     if options.miri || options.asan {
         return foreign::run(workspace, options.miri, options.asan);
     }
-    let mut good = true;
+    let mut good = guarantees(workspace, options.write)?;
+    if options.table {
+        return Ok(good);
+    }
     let started = Instant::now();
     let Some(models) = run::build(workspace)? else {
         println!("the models do not build");
@@ -64,6 +75,16 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
         good &= faults::run(workspace, options.only.as_deref(), budget)?;
     }
     Ok(good)
+}
+
+/// Checks the rows, and that the page shows them.
+fn guarantees(workspace: &Workspace, write: bool) -> Result<bool> {
+    let table = table::examine(workspace)?;
+    let problems = table.problems();
+    problems.iter().for_each(|problem| println!("  {problem}"));
+    println!("{}", table.summary());
+    let is_current = table.settle_page(workspace, write)?;
+    Ok(problems.is_empty() && is_current)
 }
 
 /// The part of the mutants that `cargo xtask test` runs.

@@ -3,6 +3,7 @@
 mod cargo_test;
 mod features;
 mod gates;
+mod guarantees;
 mod models;
 mod package;
 mod parse;
@@ -57,6 +58,8 @@ enum Step {
     DocTests,
     /// Models of orderings, progress and cancellation; some mutants (`cargo xtask prove`)
     Prove,
+    /// Each operation has its row, each row tests that ran
+    Guarantees,
     /// Each feature of each published crate, checked alone
     Features,
     /// API docs, warnings are errors
@@ -84,7 +87,7 @@ impl Step {
             .unwrap_or_default()
     }
 
-    fn run(self, scope: &Scope<'_>, tally: &mut Tally) -> Result<Outcome> {
+    fn run(self, scope: &Scope<'_>, whole: bool, tally: &mut Tally) -> Result<Outcome> {
         match self {
             Self::Fmt => gates::fmt(scope.workspace, tally),
             Self::Tidy => gates::tidy(scope.workspace, tally),
@@ -92,6 +95,7 @@ impl Step {
             Self::Test => cargo_test::tests(scope, tally),
             Self::DocTests => cargo_test::doc_tests(scope, tally),
             Self::Prove => models::run(scope, tally),
+            Self::Guarantees => guarantees::run(scope, whole, tally),
             Self::Features => features::run(scope, tally),
             Self::Docs => gates::docs(scope, tally),
             Self::Package => package::run(scope.workspace, tally),
@@ -115,6 +119,9 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
         return Ok(true);
     }
     let scope = Scope::new(workspace, &options.package)?;
+    let asked =
+        |step| (options.only.is_empty() || options.only.contains(&step)) && !options.skip.contains(&step);
+    let whole = options.package.is_empty() && asked(Step::Test) && asked(Step::Prove);
     let started = Instant::now();
     let mut tally = Tally::default();
     let mut reports = Vec::new();
@@ -135,7 +142,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
             reports.push(Report { step, took: Duration::ZERO, verdict: reason.to_owned() });
             continue;
         }
-        let report = run_step(step, &scope, &mut tally);
+        let report = run_step(step, &scope, whole, &mut tally);
         stopped = tally.total().failed > 0 && !options.keep_going;
         reports.push(report);
     }
@@ -143,11 +150,11 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
     Ok(tally.total().failed == 0)
 }
 
-fn run_step(step: Step, scope: &Scope<'_>, tally: &mut Tally) -> Report {
+fn run_step(step: Step, scope: &Scope<'_>, whole: bool, tally: &mut Tally) -> Report {
     println!("\n=== {}: {} ===", step.name(), step.help());
     let started = Instant::now();
     let before = tally.total();
-    let outcome = step.run(scope, tally);
+    let outcome = step.run(scope, whole, tally);
     let took = started.elapsed();
     if let Err(error) = &outcome {
         println!("  {error}");

@@ -158,6 +158,11 @@ impl Tally {
         self.ran.entry(package.to_owned()).or_default().insert(test);
     }
 
+    /// The tests of a package that ran and passed.
+    pub(crate) fn ran_in(&self, package: &str) -> Option<&BTreeSet<String>> {
+        self.ran.get(package)
+    }
+
     /// Names a failure that is already counted.
     pub(crate) fn name_failure(&mut self, failure: String) {
         self.failures.push(failure);

@@ -54,6 +54,8 @@ fn control_an_unfinished_search_is_no_pass() {
     let Verdict::Unfinished { resume, .. } = verdict else { panic!("{verdict}") };
     let rest = Explorer::new().resume(&resume).lock_free(stacks).proved();
     assert!(rest.executions > 2, "goes on where it stopped: {rest:?}");
+    let verdict = Explorer::new().states(2).lock_free(stacks);
+    assert!(matches!(verdict, Verdict::Unfinished { .. }), "{verdict}");
 }
 
 #[test]
