@@ -13,12 +13,13 @@
 
 use crate::{
     CacheStats, Cause, Policy,
-    entry::{Held, Seen, Trash, contain},
+    entry::{Held, Seen, Trash},
     flight::Flight,
     nest::Waits,
     policy::{Evict, Ticks, Trace},
     raw::{
         budget::Budget,
+        contained::contain,
         hazard::Records,
         table::{self, Found, Reader, Table},
     },
@@ -323,7 +324,7 @@ impl<K, V> Core<K, V> {
         let own = self.index(hash);
         let placed = 'relock: loop {
             let Some(entry) = &pending else { break true };
-            let (mut shard, at) = self.lock_at(hash, |key| *key == entry.key);
+            let (mut shard, at) = self.lock_at(hash, |key| *key == *entry.key);
             shard.turn(self.tuner.dial());
             match placing {
                 Placing::Write => detached.append(&mut shard.detach(hash)),

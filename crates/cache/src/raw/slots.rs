@@ -15,6 +15,7 @@ const SEGMENTS: usize = if cfg!(ropewalk_loom) { 2 } else { 28 };
 /// `content` is written while no cell leads to the slot and no record names it, and taken out in the same state; in between
 /// it is only read. `expires` is written with it.
 #[derive(Debug)]
+#[cfg_attr(not(ropewalk_loom), repr(align(32)))]
 pub(super) struct Slot<T> {
     /// What the policy wants to know of the last uses; any value is good.
     pub(super) mark: AtomicU64,

@@ -299,7 +299,10 @@ impl<T> Writer<T> {
 
     /// Sets the policy's clock.
     pub fn set_stamp(&mut self, stamp: u64) {
-        self.shared.stamp.store(stamp, Relaxed);
+        // Every hit reads the line, so it is written only to change it.
+        if self.shared.stamp.load(Relaxed) != stamp {
+            self.shared.stamp.store(stamp, Relaxed);
+        }
     }
 
     /// Links an entry.
