@@ -87,6 +87,8 @@ pub(crate) struct Core<K, V> {
 /// What is counted outside of the shards.
 #[derive(Default)]
 pub(crate) struct Tally {
+    /// Lookups that found nothing without a latch.
+    misses: Counter,
     pub(crate) loads: Counter,
     pub(crate) load_failures: Counter,
     pub(crate) shared_loads: Counter,
@@ -98,6 +100,14 @@ pub(crate) struct Tally {
 /// Latches of neighbours on cache lines of their own.
 #[repr(align(128))]
 struct Padded<K, V>(Mutex<Shard<K, V>>);
+
+/// What a look without the latch came to.
+enum Looked<'a, K, V> {
+    Hit(table::Look<'a, Held<K, V>>),
+    Miss,
+    /// The latch is needed to tell, or to count: there is no trace of the look.
+    Unsettled,
+}
 
 /// How an entry was meant to be placed.
 pub(crate) enum Placing<'a, K, V> {
@@ -118,7 +128,15 @@ impl<K, V> Core<K, V> {
                 let order = order(config.policy, share, config.shards);
                 // There are 1,024 at most.
                 let Table { reader, writer } = Table::new(u32::try_from(at).unwrap_or(0), &records);
-                let shard = Shard::new(writer, order, share, budget.clone(), idle, records.count());
+                let shard = Shard::new(
+                    writer,
+                    order,
+                    share,
+                    budget.clone(),
+                    idle,
+                    records.count(),
+                    config.listener.is_some(),
+                );
                 (Padded(Mutex::new(shard)), reader)
             })
             .unzip();
@@ -198,26 +216,35 @@ impl<K, V> Core<K, V> {
         (shard, None)
     }
 
-    /// One counted lookup. A hit waits for nobody, unless the policy moves entries on hits.
+    /// One counted lookup. It waits for nobody, unless the policy moves entries on hits, or the key is in the
+    /// tuner's sample and misses.
     #[inline]
     pub(crate) fn find(&self, hash: u64, is_key: impl Fn(&K) -> bool) -> Option<Seen<'_, K, V>> {
-        if let Some(at) = self.hit(hash, &is_key) {
-            return Some(Seen::InPlace(at));
+        match self.look(hash, &is_key) {
+            Looked::Hit(at) => Some(Seen::InPlace(at)),
+            Looked::Miss => {
+                self.tally.misses.incr();
+                self.tuner.looked(hash, Fed::Miss);
+                None
+            }
+            Looked::Unsettled => self.find_latched(hash, is_key).map(Seen::Shared),
         }
-        self.find_latched(hash, is_key).map(Seen::Shared)
     }
 
-    /// A counted hit without a latch; `None` leaves no trace.
+    /// Looks without the latch. A hit is counted.
     #[inline]
-    fn hit(&self, hash: u64, is_key: &impl Fn(&K) -> bool) -> Option<table::Look<'_, Held<K, V>>> {
+    fn look(&self, hash: u64, is_key: &impl Fn(&K) -> bool) -> Looked<'_, K, V> {
         if self.trace == Trace::Move {
-            return None;
+            return Looked::Unsettled;
         }
         let reader = &self.readers[self.index(hash)];
-        let found = reader.find(stripe(), tag(hash), |held| is_key(&held.key));
-        let Found::Entry(at) = found else { return None };
+        let at = match reader.find(stripe(), tag(hash), |held| is_key(&held.key)) {
+            Found::Entry(at) => at,
+            Found::Absent => return Looked::Miss,
+            Found::Crowded => return Looked::Unsettled,
+        };
         if self.is_over(&at) {
-            return None;
+            return Looked::Unsettled;
         }
         match self.trace {
             Trace::Stamp => {
@@ -239,7 +266,7 @@ impl<K, V> Core<K, V> {
         }
         at.count();
         self.tuner.hit(hash, || at.with(|held| held.weight));
-        Some(at)
+        Looked::Hit(at)
     }
 
     /// Whether the time of an entry is over. Time is asked only where there is one.
@@ -579,6 +606,7 @@ impl<K, V> Core<K, V> {
             listener_panics: self.tally.listener_panics.value(),
             capacity: self.budget.capacity(),
             hits: self.records.hits(),
+            misses: self.tally.misses.value(),
             ..CacheStats::default()
         };
         for Padded(shard) in &self.shards {
