@@ -80,6 +80,7 @@ mod error;
 mod flight;
 mod load;
 mod loading;
+mod look;
 mod nest;
 mod policy;
 #[doc(hidden)]
