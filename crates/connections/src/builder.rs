@@ -9,6 +9,7 @@ use crate::{
     pool::{Handle, Pool},
     raw::shelf::MAX_PLACES,
     shared::Shared,
+    sizing::Sizing,
     state::State,
     waits::Held,
     workers::Workers,
@@ -71,6 +72,7 @@ pub(crate) struct Config {
     pub(crate) on_failure: OnConnectFailure,
     pub(crate) close_timeout: Duration,
     pub(crate) max_stuck: usize,
+    pub(crate) sizing: Sizing,
 }
 
 /// Sets up a [`Pool`]. Each setting has a default, given beside it.
@@ -117,6 +119,7 @@ impl<M: Managed> Builder<M> {
                 on_failure: OnConnectFailure::default(),
                 close_timeout: Duration::from_secs(10),
                 max_stuck: 0,
+                sizing: Sizing::default(),
             },
         }
     }
@@ -126,6 +129,13 @@ impl<M: Managed> Builder<M> {
     /// `5..=50`; the least may be 0.
     pub fn size(mut self, size: RangeInclusive<usize>) -> Self {
         (self.min, self.max) = (*size.start(), *size.end());
+        self
+    }
+
+    /// Whether the pool seeks, between its least and its most, the size that does the most work. Default
+    /// [`Sizing::Fixed`]: it grows to the most when so many ask.
+    pub fn sizing(mut self, sizing: Sizing) -> Self {
+        self.config.sizing = sizing;
         self
     }
 
@@ -292,7 +302,13 @@ impl<M: Managed> Builder<M> {
         let origin = self.clock.now();
         let lane = |role, min, max, seed| {
             let alarm = Alarm::new(origin);
-            Lane::new(config.order, alarm.clone(), |places| State::new(role, min, max, seed, alarm, places))
+            Lane::new(config.order, alarm.clone(), |places| {
+                let state = State::new(role, min, max, seed, alarm, places);
+                match config.sizing {
+                    Sizing::Fixed => state,
+                    Sizing::Adaptive => state.adaptive(),
+                }
+            })
         };
         let lanes: Vec<_> = match (has_writer, max) {
             (false, _) => vec![lane(Role::Any, min, max, seed)],

@@ -53,6 +53,7 @@ impl<M: Managed> Shared<M> {
         self.find_leaks(&mut q, lane, now, &mut leaks, &mut todo);
         self.set_alarms(&mut q, &idle, now, &mut todo);
         q.lay(idle);
+        self.pilot(&mut q, lane, now, &mut todo);
         let alarm = q.alarm.at();
         let closed = q.closed;
         // A waker that panics must not end the keeper; the panic hook has reported it.

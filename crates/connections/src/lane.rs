@@ -94,6 +94,9 @@ impl<'a, M: Managed> Section<'a, M> {
         todo: &mut Todo<M::Conn>,
     ) -> Option<Entry<M::Conn>> {
         self.lane.shelf.divert();
+        if self.busy() >= self.target {
+            return None;
+        }
         loop {
             let entry = match self.lane.order {
                 IdleOrder::Lifo => Entry::of(self.lane.shelf.take_anyway()?),
@@ -133,6 +136,10 @@ impl<'a, M: Managed> Section<'a, M> {
         self.lane.shelf.put_anyway(place, laid);
     }
 
+    pub(crate) fn shelved(&self) -> usize {
+        self.lane.shelf.len()
+    }
+
     /// A place for a connection that is new.
     pub(crate) fn place(&mut self) -> Place {
         let lane = self.lane;
@@ -164,7 +171,7 @@ impl<M: Managed> Drop for Section<'_, M> {
         let is_plain = self.lane.order == IdleOrder::Lifo
             && self.is_empty()
             && !self.closed
-            && self.staying() <= self.max;
+            && self.staying() <= self.max.min(self.target);
         // The look spares the word in most sections: nothing has changed.
         if is_plain == self.lane.shelf.is_diverted() {
             if is_plain { self.lane.shelf.admit() } else { self.lane.shelf.divert() }

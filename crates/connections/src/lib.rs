@@ -84,6 +84,7 @@ mod postgres;
 #[doc(hidden)]
 pub mod raw;
 mod shared;
+mod sizing;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod state;
@@ -100,6 +101,7 @@ pub use pool::{ConnInfo, Pool};
 pub use postgres::{Cleaning, PgConn, Postgres};
 #[cfg(feature = "postgres")]
 pub use ropewalk_sync::Tokio;
+pub use sizing::{SizedBy, Sizer, Sizing, Window};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Sqlite, Synchronous};
 pub use stats::{Closed, Limit, PoolStats};

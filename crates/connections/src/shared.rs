@@ -135,6 +135,7 @@ impl<M: Managed> Shared<M> {
             }
             if found.is_none() {
                 // Callers that only try are demand too.
+                q.turn_away(now, &mut todo);
                 let missing = q.wanted(1, None, now);
                 q.open(missing, self.bounds(), now, &mut todo);
             }
@@ -293,12 +294,14 @@ impl<M: Managed> Shared<M> {
         }
         let meta = entry.meta;
         let mut entry = Some(entry);
-        q.grant_first(|state, party| {
-            let entry = entry.take()?;
-            state.enter(meta.slot, Phase::Serving, now);
-            holder.set(state.alarm.origin.nanos(now), party.location, party.owner.as_deref());
-            Some(Ok(entry))
-        });
+        q.enter(meta.slot, Phase::Serving, now);
+        if q.busy() <= q.target {
+            q.grant_first(|state, party| {
+                let entry = entry.take()?;
+                holder.set(state.alarm.origin.nanos(now), party.location, party.owner.as_deref());
+                Some(Ok(entry))
+            });
+        }
         match entry {
             None => {
                 q.alarm_at(now.checked_add(self.config.leak_after), todo);
@@ -306,7 +309,6 @@ impl<M: Managed> Shared<M> {
                 self.patrol(q, now, todo);
             }
             Some(entry) => {
-                q.enter(meta.slot, Phase::Serving, now);
                 q.lay_on_top(entry);
                 q.alarm_at(meta.expires, todo);
                 q.alarm_at(meta.verified.checked_add(self.config.check_every), todo);
@@ -331,6 +333,7 @@ impl<M: Managed> Shared<M> {
     /// Makes the keeper look at the line from time to time while anybody stands in it or has been
     /// handed something lately.
     pub(crate) fn patrol(&self, q: &mut Section<'_, M>, now: Instant, todo: &mut Todo<M::Conn>) {
+        q.wake_pilot(now, todo);
         if q.patrol_at.is_none() {
             q.patrol_at = now.checked_add(self.config.regrant_after);
             let at = q.patrol_at;
@@ -575,6 +578,7 @@ impl<M: Managed> Shared<M> {
                 None
             }
         };
+        self.let_in(&mut q, lane, now, &mut todo);
         self.restock(&mut q, now, &mut todo);
         let closed = q.closed;
         let woken = q.unlatch();

@@ -26,6 +26,7 @@ use crate::{
     holder::{Alarm, Owner},
     manager::Role,
     raw::shelf::{Place, Places},
+    sizing::pilot::{Pilot, UNBOUNDED},
     stats::CloseCause,
 };
 use std::{
@@ -150,6 +151,9 @@ pub(crate) struct State<E> {
     pub(crate) max: usize,
     /// The most the server takes, as far as is known; never above `max`.
     pub(crate) limit: usize,
+    /// How many may be busy at once; what is there beyond it lies idle.
+    pub(crate) target: usize,
+    pub(crate) pilot: Option<Pilot>,
     pub(crate) probe_at: Option<Instant>,
     pub(crate) probe_delay: Duration,
     pub(crate) closed: bool,
@@ -179,6 +183,8 @@ impl<E> State<E> {
             min,
             max,
             limit: max,
+            target: UNBOUNDED,
+            pilot: None,
             probe_at: None,
             probe_delay: PROBE_LEAST,
             closed: false,
@@ -283,7 +289,7 @@ impl<E> State<E> {
         };
         let for_waiters = waiting.saturating_sub(coming);
         let for_min = self.min.min(self.limit).saturating_sub(self.staying());
-        let room = self.limit.saturating_sub(self.size());
+        let room = self.limit.saturating_sub(self.size()).min(self.target.saturating_sub(self.staying()));
         // After a failure one attempt at a time finds out whether the server is back.
         let room =
             if self.failures > 0 { room.min(1usize.saturating_sub(self.counts[OPENING])) } else { room };

@@ -4,6 +4,7 @@ use crate::{
     lane::{Lane, Section},
     manager::{Managed, Role},
     shared::Shared,
+    sizing::SizedBy,
     state::{CHECKING, CLOSING, OPENING, RESETTING, SERVING},
 };
 use ropewalk_measure::Snapshot;
@@ -32,6 +33,10 @@ pub struct PoolStats {
     pub max: usize,
     /// The most the server takes, as far as is known.
     pub limit: usize,
+    /// The size that is sought, if [`Sizing::Adaptive`](crate::Sizing) seeks it: the best known so far.
+    pub target: usize,
+    /// Why it is that.
+    pub sized_by: SizedBy,
     /// Callers in line.
     pub waiting: usize,
     /// What keeps the pool from growing.
@@ -143,6 +148,8 @@ pub enum Limit {
     Demand,
     /// It is as big as it may be.
     Max,
+    /// More connections would not do more work; see [`PoolStats::sized_by`].
+    Sized,
     /// The server refused more connections than this.
     Refused,
     /// The last attempts to open one failed; the next is due soon.
@@ -204,6 +211,8 @@ impl<M: Managed> Shared<M> {
             min: 0,
             max: 0,
             limit: 0,
+            target: 0,
+            sized_by: SizedBy::Fixed,
             waiting: 0,
             limited_by: Limit::Demand,
             gets: 0,
@@ -230,12 +239,16 @@ impl<M: Managed> Shared<M> {
             if role.is_some_and(|role| self.lane_of(role) != at) {
                 continue;
             }
-            stats.add(lane, &lane.lock(), now);
+            let section = lane.lock();
+            stats.add(lane, &section, now);
+            if at == 0 || role.is_some() {
+                stats.sized_by = section.sized_by();
+            }
         }
         for lane in &self.lanes {
             stats.hold.merge(&lane.holds.snapshot());
         }
-        stats.utilisation = stats.in_use as f64 / stats.limit.max(1) as f64;
+        stats.utilisation = stats.in_use as f64 / stats.target.max(1) as f64;
         stats
     }
 }
@@ -252,6 +265,7 @@ impl PoolStats {
         self.min += lane.min;
         self.max += lane.max;
         self.limit += lane.limit;
+        self.target += lane.settled();
         self.waiting += waiting;
         self.stuck += lane.stuck;
         let tally = &lane.tally;
@@ -283,6 +297,8 @@ impl PoolStats {
             Limit::Refused
         } else if lane.size() >= lane.max {
             Limit::Max
+        } else if lane.size() >= lane.target {
+            Limit::Sized
         } else {
             Limit::Demand
         };

@@ -11,6 +11,7 @@ mod panics;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod settings;
+mod sizing;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod stress;
