@@ -97,8 +97,16 @@ pub struct Window {
     pub completed: u64,
     /// How long it lasted.
     pub elapsed: Duration,
-    /// Whether more callers asked than there were connections.
-    pub demand: bool,
+    /// Callers that had to wait for one.
+    pub waited: u64,
+}
+
+impl Window {
+    /// What part of the callers had to wait.
+    fn waiting(&self) -> f64 {
+        let all = self.completed.max(self.waited);
+        if all == 0 { 0.0 } else { self.waited as f64 / all as f64 }
+    }
 }
 
 /// How much more work so many times e as many connections must do.
@@ -109,6 +117,10 @@ const SURE: f64 = 2.5;
 const FINE: f64 = 0.03;
 const PAIRS_LEAST: f64 = 4.0;
 const PAIRS_MOST: f64 = 32.0;
+/// If fewer than this part of the callers wait, the size does not matter.
+const DEMAND: f64 = 0.02;
+/// A smaller size at which so much more of them wait has to do more work.
+const MORE: f64 = 0.1;
 /// Steps, in octaves.
 const STEP_FIRST: f64 = 0.5;
 const STEP_LEAST: f64 = 0.25;
@@ -131,7 +143,7 @@ const REST_MOST: u32 = 128;
 /// for _ in 0..300 {
 ///     let size = sizer.size();
 ///     let completed = 1_000 * size.min(4) as u64 - 20 * size as u64;
-///     sizer.record(Window { size, completed, elapsed: Duration::from_millis(100), demand: true });
+///     sizer.record(Window { size, completed, elapsed: Duration::from_millis(100), waited: completed });
 /// }
 /// assert_eq!((sizer.settled(), sizer.why()), (4, SizedBy::Saturated(4)));
 /// ```
@@ -157,9 +169,17 @@ pub struct Sizer {
 #[derive(Clone, Copy, Debug)]
 struct Trial {
     other: usize,
-    /// The rate of the pair's first window.
-    first: Option<f64>,
+    /// The pair's first window.
+    first: Option<Seen>,
     seen: Moments,
+    /// Sums of what part waited, at the base and at the other.
+    waiting: [f64; 2],
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    rate: f64,
+    waiting: f64,
 }
 
 impl Sizer {
@@ -243,25 +263,26 @@ impl Sizer {
         // A size beyond the demand is as good as one that meets it: that is a finding. But if the smaller of two meets
         // it, they do not differ.
         let is_larger = self.trial.is_some_and(|trial| window.size == trial.other && trial.other > self.base);
-        if !window.demand && !is_larger {
+        let waiting = window.waiting();
+        if waiting < DEMAND && !is_larger {
             self.trial = None;
             self.why = SizedBy::Demand;
-        } else if window.completed == 0 && window.demand {
+        } else if window.completed == 0 && window.waited > 0 {
             self.base = (self.base * 2).min(self.max);
             self.search(true);
             self.why = SizedBy::Held;
         } else {
-            self.learn(window.completed as f64 / seconds);
+            self.learn(Seen { rate: window.completed as f64 / seconds, waiting });
         }
         self.size()
     }
 
-    fn learn(&mut self, rate: f64) {
+    fn learn(&mut self, now: Seen) {
         let Some(trial) = &mut self.trial else {
             if self.rest > 0 {
                 self.rest -= 1;
                 self.why = self.settled_why();
-                match self.level.watch(rate, self.noise.of_one()) {
+                match self.level.watch(now.rate, self.noise.of_one()) {
                     Some(rose) => self.search(rose),
                     None if self.rest > 0 => {}
                     None => {
@@ -277,25 +298,34 @@ impl Sizer {
             return;
         };
         let Some(first) = trial.first.take() else {
-            trial.first = Some(rate);
+            trial.first = Some(now);
             return;
         };
         // `first` was taken: a pair is complete. In every second one the other size came first.
-        let (base, other) = if trial.seen.count % 2 == 1 { (rate, first) } else { (first, rate) };
-        trial.seen.add(relative(base, other));
+        let (base, other) = if trial.seen.count % 2 == 1 { (now, first) } else { (first, now) };
+        trial.seen.add(relative(base.rate, other.rate));
+        trial.waiting[0] += base.waiting;
+        trial.waiting[1] += other.waiting;
         self.judge();
     }
 
     fn judge(&mut self) {
-        let Some(Trial { other, seen, .. }) = self.trial else { return };
+        let Some(Trial { other, seen, waiting, .. }) = self.trial else { return };
         if seen.count < 2 {
             return;
         }
         let (from, to) = (self.base as f64, other as f64);
         let sigma = self.noise.with(&seen);
         let error = sigma / f64::from(seen.count).sqrt();
-        let gain = seen.mean - PRICE * (to / from).ln();
         let enough = f64::from(seen.count) >= (sigma / FINE).powi(2).clamp(PAIRS_LEAST, PAIRS_MOST);
+        let gain = if self.up && waiting[1] < 0.5 * waiting[0] {
+            // The larger size spares the callers most of their waiting: that is worth it unless it does less work.
+            seen.mean + 2.0 * error
+        } else if !self.up && waiting[1] > waiting[0] + MORE * f64::from(seen.count) {
+            seen.mean
+        } else {
+            seen.mean - PRICE * (to / from).ln()
+        };
         if gain > error * if enough { 1.0 } else { SURE } {
             self.end_trial(&seen);
             self.base = other;
@@ -327,7 +357,7 @@ impl Sizer {
         for _ in 0..2 {
             let other = self.neighbour();
             if other != self.base && !self.vain[usize::from(self.up)] {
-                self.trial = Some(Trial { other, first: None, seen: Moments::default() });
+                self.trial = Some(Trial { other, first: None, seen: Moments::default(), waiting: [0.0; 2] });
                 return;
             }
             self.vain[usize::from(self.up)] = true;

@@ -54,15 +54,18 @@ struct Counts {
     /// Of the lane.
     own_uses: u64,
     waits: u64,
-    waiting: bool,
+    /// Callers in line.
+    waiting: u64,
 }
 
 impl Counts {
-    /// Whether more asked than there were connections, from here to `end`: most had to wait, or some did at both ends.
-    fn demand(&self, end: &Self) -> bool {
-        let waits = end.waits - self.waits;
-        let uses = end.own_uses.saturating_sub(self.own_uses);
-        (waits > 0 && waits.saturating_mul(2) >= uses) || (self.waiting && end.waiting)
+    /// How many had to wait, from here to `end`.
+    fn waited(&self, end: &Self) -> u64 {
+        end.waits - self.waits + self.waiting
+    }
+
+    fn completed(&self, end: &Self) -> u64 {
+        if end.own_uses == self.own_uses { 0 } else { end.uses.saturating_sub(self.uses) }
     }
 }
 
@@ -146,15 +149,14 @@ impl<M: Managed> Shared<M> {
             }
             Stage::Window(start) => {
                 let elapsed = now.saturating_duration_since(start.at);
-                let demand = start.demand(&counts);
-                let completed = counts.uses.saturating_sub(start.uses);
-                if demand && completed < USES && elapsed < WINDOW_MOST {
+                let (completed, waited) = (start.completed(&counts), start.waited(&counts));
+                if waited > 0 && completed < USES && elapsed < WINDOW_MOST {
                     pilot.look_at = now.checked_add(WINDOW);
                     return;
                 }
                 let size = pilot.sizer.size();
-                let next = pilot.sizer.record(Window { size, completed, elapsed, demand });
-                if !demand && q.is_empty() {
+                let next = pilot.sizer.record(Window { size, completed, elapsed, waited });
+                if waited == 0 && q.is_empty() {
                     None
                 } else if next != size {
                     pilot.stage = Stage::Settling(now);
@@ -182,7 +184,7 @@ impl<M: Managed> Shared<M> {
             uses: self.lanes.iter().map(|lane| lane.holds.count()).sum(),
             own_uses: self.lanes[lane].holds.count(),
             waits: q.tally.waits + turned_away,
-            waiting: !q.is_empty(),
+            waiting: q.len() as u64,
         }
     }
 
