@@ -107,15 +107,8 @@ fn cells(row: &Row, rows: &[Row]) -> Vec<String> {
 
 /// Four digits that count.
 fn number(value: f64) -> String {
-    let digits = if value.abs() >= 1000.0 {
-        0
-    } else if value.abs() >= 100.0 {
-        1
-    } else if value.abs() >= 10.0 {
-        2
-    } else {
-        3
-    };
+    let magnitude = if value == 0.0 { 0 } else { value.abs().log10().floor() as i32 };
+    let digits = (3 - magnitude).clamp(0, 9) as usize;
     format!("{value:.digits$}")
 }
 
@@ -191,6 +184,12 @@ mod tests {
     fn the_median_is_the_middle() {
         assert_eq!(rows(&[("a", "cpu_ns", &[9.0, 1.0, 2.0])])[0].median(), 2.0);
         assert_eq!(rows(&[("a", "cpu_ns", &[9.0, 1.0, 2.0, 4.0])])[0].median(), 3.0);
+    }
+
+    #[test]
+    fn four_digits_count() {
+        let told = [0.0, 0.000_123_44, 1.0, 12.344, 123.44, 12_345.6].map(number);
+        assert_eq!(told, ["0.000", "0.0001234", "1.000", "12.34", "123.4", "12346"]);
     }
 
     #[test]
