@@ -14,13 +14,13 @@ use crate::{
     workers::Workers,
 };
 use ropewalk_measure::Histogram;
-use ropewalk_sync::{Background, Clock, Event, Signal, Spawn, Threads};
+use ropewalk_sync::{Background, Clock, Deadlines, Event, Signal, Spawn, Threads};
 use std::{
     fmt,
     hash::{BuildHasher, RandomState},
     ops::RangeInclusive,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{Arc, Weak},
     time::Duration,
 };
 
@@ -289,35 +289,42 @@ impl<M: Managed> Builder<M> {
         };
         let seed = self.seed.unwrap_or_else(|| RandomState::new().hash_one(0u8));
         let has_writer = self.manager.has_writer();
-        let origin = self.clock.now();
-        let lane = |role, min, max, seed| {
-            let alarm = Alarm::new(origin);
-            Lane::new(config.order, alarm.clone(), |places| State::new(role, min, max, seed, alarm, places))
-        };
-        let lanes: Vec<_> = match (has_writer, max) {
-            (false, _) => vec![lane(Role::Any, min, max, seed)],
-            (true, 1) => vec![lane(Role::Writer, min, max, seed)],
+        // The least, the most and what differs in the seed, by role.
+        let roles = match (has_writer, max) {
+            (false, _) => vec![(Role::Any, min, max, seed)],
+            (true, 1) => vec![(Role::Writer, min, max, seed)],
             (true, _) => vec![
-                lane(Role::Any, min.saturating_sub(1), max - 1, seed),
-                lane(Role::Writer, min.min(1), 1, seed ^ 1),
+                (Role::Any, min.saturating_sub(1), max - 1, seed),
+                (Role::Writer, min.min(1), 1, seed ^ 1),
             ],
         };
         let spawner = self.spawner.unwrap_or_else(|| Arc::new(Threads::new(&self.clock)));
-        let shared = Arc::new(Shared {
-            manager: Arc::new(self.manager),
-            exec: Exec {
-                clock: self.clock.clone(),
-                spawner: spawner.clone(),
-                workers: Workers::new(&self.clock, max),
-                connect_timeout: self.connect_timeout,
-                check_timeout: self.check_timeout,
-            },
-            config,
-            lanes: lanes.into(),
-            owners: Arc::default(),
-            keeper: Signal::new(),
-            drained: Event::new(),
-            waits: Histogram::new(),
+        let (clock, order) = (self.clock, config.order);
+        let origin = clock.now();
+        let shared = Arc::new_cyclic(|shared: &Weak<Shared<M>>| {
+            let lane = |(at, (role, min, max, seed))| {
+                let (alarm, shared) = (Alarm::new(origin), shared.clone());
+                let expire = move |now| shared.upgrade().and_then(|shared| shared.expire(at, now));
+                let deadlines = Deadlines::new(&clock, expire);
+                let state = |alarm, places| State::new(role, min, max, seed, alarm, places);
+                Lane::new(order, alarm, deadlines, state)
+            };
+            Shared {
+                manager: Arc::new(self.manager),
+                lanes: roles.into_iter().enumerate().map(lane).collect(),
+                exec: Exec {
+                    clock: clock.clone(),
+                    spawner: spawner.clone(),
+                    workers: Workers::new(&clock, max),
+                    connect_timeout: self.connect_timeout,
+                    check_timeout: self.check_timeout,
+                },
+                config,
+                owners: Arc::default(),
+                keeper: Signal::new(),
+                drained: Event::new(),
+                waits: Histogram::new(),
+            }
         });
         let keeper = catch_unwind(AssertUnwindSafe(|| {
             Background::spawn("ropewalk-pool", &*spawner, crate::keeper::keep(shared.clone()))

@@ -104,7 +104,7 @@ impl Holder {
         let since = origin.instant(self.since()?)?;
         let location = self.location.get()?;
         let owner = owners.of(self.owner.load(Ordering::Relaxed));
-        Some(Party { owner, location, since })
+        Some(Party { owner, location, since, deadline: None })
     }
 }
 

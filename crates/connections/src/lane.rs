@@ -9,13 +9,13 @@ use crate::{
     builder::{Config, IdleOrder},
     holder::{Alarm, Holder},
     manager::Managed,
-    raw::shelf::{Place, Shelf},
+    raw::shelf::{Place, Places, Shelf},
     shared::Grant,
     state::{Bounds, Entry, Meta, Party, Phase, State, Todo},
     stats::CloseCause,
 };
 use ropewalk_measure::{Counter, Histogram};
-use ropewalk_sync::{Cancelled, Locked, Polled, Ticket, WaitQueue};
+use ropewalk_sync::{Cancelled, Deadlines, Locked, Polled, Ticket, WaitQueue};
 use std::{
     any::Any,
     ops::{Deref, DerefMut},
@@ -34,6 +34,8 @@ pub(crate) struct Lane<M: Managed> {
     pub(crate) gets: Counter,
     pub(crate) holds: Histogram,
     pub(crate) alarm: Alarm,
+    /// When those who wait give up.
+    pub(crate) deadlines: Deadlines,
     line: WaitQueue<Party, Grant<M>, LaneState<M>>,
     order: IdleOrder,
 }
@@ -42,7 +44,8 @@ impl<M: Managed> Lane<M> {
     pub(crate) fn new(
         order: IdleOrder,
         alarm: Alarm,
-        state: impl FnOnce(crate::raw::shelf::Places) -> LaneState<M>,
+        deadlines: Deadlines,
+        state: impl FnOnce(Alarm, Places) -> LaneState<M>,
     ) -> Self {
         let (shelf, places) = Shelf::new();
         if order != IdleOrder::Lifo {
@@ -52,8 +55,9 @@ impl<M: Managed> Lane<M> {
             shelf,
             gets: Counter::new(),
             holds: Histogram::new(),
+            deadlines,
+            line: WaitQueue::with_state(state(alarm.clone(), places)),
             alarm,
-            line: WaitQueue::with_state(state(places)),
             order,
         }
     }

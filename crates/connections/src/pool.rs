@@ -392,7 +392,8 @@ impl<M: Managed> Pool<M> {
     #[track_caller]
     fn try_request(&self, role: Role) -> Result<Conn<M>, TryGetError> {
         let shared = &self.handle.shared;
-        let party = Party { owner: self.owner.clone(), location: Location::caller(), since: shared.now() };
+        let (owner, location) = (self.owner.clone(), Location::caller());
+        let party = Party { owner, location, since: shared.now(), deadline: None };
         shared.try_enter(shared.lane_of(role), party).map(Conn::new)
     }
 }

@@ -23,6 +23,7 @@ use ropewalk_sync::{Event, Signal, Ticket};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
+    task::Waker,
     time::{Duration, Instant},
 };
 
@@ -32,6 +33,7 @@ pub(crate) type Grant<M> = Result<Entry<<M as Managed>::Conn>, Refusal<<M as Man
 pub(crate) enum Refusal<E> {
     Closed,
     Connect(ConnectError<E>, u32),
+    TimedOut,
 }
 
 pub(crate) enum Entered<M: Managed> {
@@ -68,17 +70,15 @@ impl<M: Managed> Shared<M> {
         }
     }
 
-    /// Takes a connection or joins the line.
+    /// Takes a connection or joins the line, to be woken by `waker`; `unfit` was taken off the shelf before.
     pub(crate) fn enter(
         self: &Arc<Self>,
         lane: usize,
         party: Party,
+        unfit: Option<Entry<M::Conn>>,
+        waker: Waker,
     ) -> Result<Entered<M>, GetError<M::Error>> {
-        let now = party.since;
-        let unfit = match self.take(lane, &party) {
-            Ok(lease) => return Ok(Entered::Served(lease)),
-            Err(unfit) => unfit,
-        };
+        let (now, deadline) = (party.since, party.deadline);
         let mut todo = Todo::default();
         let mut q = self.lanes[lane].lock();
         let is_checking = self.sort_out(&mut q, unfit, now, &mut todo);
@@ -103,12 +103,13 @@ impl<M: Managed> Shared<M> {
             return Err(GetError::TooManyWaiters { waiting });
         }
         q.tally.waits += 1;
-        let ticket = q.join(party);
+        let ticket = q.join_waking(party, waker);
         // What is missing is decided in the same step as the joining, so nobody waits for a
         // connection that everybody believes another will open.
         self.restock(&mut q, now, &mut todo);
         self.patrol(&mut q, now, &mut todo);
         drop(q);
+        self.lanes[lane].deadlines.by(deadline);
         self.run(lane, todo);
         Ok(Entered::Waiting(ticket))
     }
@@ -154,7 +155,11 @@ impl<M: Managed> Shared<M> {
 
     /// Takes what lies idle while nobody waits, in one step; gives what was taken and is not fit.
     #[inline]
-    fn take(self: &Arc<Self>, lane: usize, party: &Party) -> Result<Lease<M>, Option<Entry<M::Conn>>> {
+    pub(crate) fn take(
+        self: &Arc<Self>,
+        lane: usize,
+        party: &Party,
+    ) -> Result<Lease<M>, Option<Entry<M::Conn>>> {
         let Take::Taken(place, laid) = self.lanes[lane].shelf.take() else { return Err(None) };
         let entry = Entry::of((place, laid));
         if entry.meta.fitness(&self.config, party.since) != Fitness::Fit {
@@ -370,9 +375,22 @@ impl<M: Managed> Shared<M> {
         }
         self.restock(&mut q, now, &mut todo);
         self.patrol(&mut q, now, &mut todo);
+        let deadline = earliest(&q);
         let woken = q.unlatch();
+        self.lanes[lane].deadlines.by(deadline);
         self.run(lane, todo);
         woken.go_on();
+    }
+
+    /// Sends away those whose time is over; tells when the next one's is.
+    pub(crate) fn expire(&self, lane: usize, now: Instant) -> Option<Instant> {
+        let mut q = self.lanes[lane].lock();
+        let is_over = |party: &mut Party| party.deadline.is_some_and(|at| at <= now);
+        while q.grant_first(|_, party| is_over(party).then(|| Err(Refusal::TimedOut))) {}
+        let next = earliest(&q);
+        // A waker that panics (the panic hook has reported it) must not end the others' time.
+        let _woken = q.unlatch();
+        next
     }
 
     /// Says why a waiter got nothing in time.
@@ -624,6 +642,10 @@ impl<M: Managed> Shared<M> {
             self.drained.set();
         }
     }
+}
+
+fn earliest<M: Managed>(q: &Section<'_, M>) -> Option<Instant> {
+    q.iter().filter_map(|party| party.deadline).min()
 }
 
 /// Drops what may hold an error of the user's, whose drop may panic (the panic hook has reported it).

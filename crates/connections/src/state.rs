@@ -40,6 +40,8 @@ pub(crate) struct Party {
     pub(crate) owner: Option<Arc<Owner>>,
     pub(crate) location: &'static Location<'static>,
     pub(crate) since: Instant,
+    /// When it gives up waiting; `None` for never.
+    pub(crate) deadline: Option<Instant>,
 }
 
 /// A connection that nobody else has.
