@@ -3,49 +3,38 @@
 //! Keys and values are the user's: comparing, cloning and dropping them runs the user's code, which
 //! may be slow, may panic, may call the cache again. So they live behind an `Arc`. A hit looks at it in
 //! its slot, without a latch and without a share of its own ([`Seen`]). Whoever needs the latch clones
-//! the `Arc` out and looks at it after the latch has opened; every `Arc` is wrapped in [`Held`],
-//! whose drop contains a panic.
+//! the `Arc` out and looks at it after the latch has opened; the drops of key and
+//! value contain their panics (`raw::contained`).
 
-use crate::raw::table::Look;
-use std::{
-    fmt,
-    ops::Deref,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+use crate::raw::{contained::Contained, table::Look};
+use std::{fmt, ops::Deref, sync::Arc};
 
-/// A key with its value.
+/// A key with its value. Their drops contain panics.
 pub(crate) struct Entry<K, V> {
-    pub(crate) key: K,
-    pub(crate) value: V,
+    pub(crate) key: Contained<K>,
+    pub(crate) value: Contained<V>,
     pub(crate) hash: u64,
     pub(crate) weight: u32,
 }
 
 /// A share of an entry. Drop it only where the user's `Drop` may run: outside of every latch, unless
 /// the entry is known to be shared.
-pub(crate) struct Held<K, V>(Option<Arc<Entry<K, V>>>);
+pub(crate) struct Held<K, V>(Arc<Entry<K, V>>);
 
 impl<K, V> Held<K, V> {
     pub(crate) fn new(key: K, value: V, hash: u64, weight: u32) -> Self {
-        Self(Some(Arc::new(Entry { key, value, hash, weight })))
+        let (key, value) = (Contained::new(key), Contained::new(value));
+        Self(Arc::new(Entry { key, value, hash, weight }))
     }
 
     /// The value: moved out when nobody else looks at the entry, cloned otherwise.
-    pub(crate) fn into_value(mut self) -> V
+    pub(crate) fn into_value(self) -> V
     where
         V: Clone,
     {
-        let arc = self.0.take().expect("present until consumed");
-        match Arc::try_unwrap(arc) {
-            Ok(Entry { key, value, .. }) => {
-                contain(move || drop(key));
-                value
-            }
-            Err(arc) => {
-                let again = Self(Some(arc));
-                again.value.clone()
-            }
+        match Arc::try_unwrap(self.0) {
+            Ok(entry) => entry.value.into_inner(),
+            Err(shared) => V::clone(&shared.value),
         }
     }
 }
@@ -76,38 +65,15 @@ impl<K, V> Clone for Held<K, V> {
 
 impl<K, V> Deref for Held<K, V> {
     type Target = Entry<K, V>;
+    #[inline]
     fn deref(&self) -> &Entry<K, V> {
-        self.0.as_deref().expect("present until consumed")
+        &self.0
     }
 }
 
 impl<K, V> fmt::Debug for Held<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Held").finish_non_exhaustive()
-    }
-}
-
-impl<K, V> Drop for Held<K, V> {
-    fn drop(&mut self) {
-        // The last holder takes the pair apart, so that a panic in one destructor neither skips the
-        // other nor meets it while unwinding, which would abort.
-        if let Some(Entry { key, value, .. }) = self.0.take().and_then(Arc::into_inner) {
-            contain(move || drop(key));
-            contain(move || drop(value));
-        }
-    }
-}
-
-/// Runs user code whose panic must not reach the caller, who has nothing to do with it; the panic
-/// hook has reported it. Tells whether it came to its end.
-pub(crate) fn contain(f: impl FnOnce()) -> bool {
-    match catch_unwind(AssertUnwindSafe(f)) {
-        Ok(()) => true,
-        Err(payload) => {
-            // A payload may panic in its own drop; then it is leaked.
-            let _ = catch_unwind(AssertUnwindSafe(move || drop(payload))).map_err(std::mem::forget);
-            false
-        }
     }
 }
 

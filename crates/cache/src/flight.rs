@@ -17,10 +17,7 @@
 //!   marked landed in one section of both latches, so nobody can join it and wait for ever.
 //! * Order of latches: shard, then line.
 
-use crate::{
-    entry::{Held, contain},
-    nest,
-};
+use crate::{entry::Held, nest, raw::contained::contain};
 use ropewalk_sync::WaitQueue;
 use std::{any::Any, sync::Arc};
 

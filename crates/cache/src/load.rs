@@ -6,9 +6,10 @@
 use crate::{
     LoadError,
     core::{Core, Placing},
-    entry::{Held, contain},
+    entry::Held,
     flight::{Flight, Landing, Phase},
     nest::{Edges, Inside},
+    raw::contained::contain,
 };
 use ropewalk_sync::{Cancelled, Polled, Ticket};
 use std::{
@@ -93,7 +94,7 @@ impl<K: Eq, V> Core<K, V> {
                 }
             }
             drop(shard);
-            if let Some(link) = chain.iter().find(|link| link.held.key == *key) {
+            if let Some(link) = chain.iter().find(|link| *link.held.key == *key) {
                 if link.deadline > now {
                     return Some(Boarding::Found(link.held.clone()));
                 }
