@@ -8,6 +8,7 @@ use crate::{
     pool::Pool,
     shared::{Entered, Grant, Refusal, Shared},
     state::Party,
+    tick::span,
 };
 use ropewalk_sync::{Cancelled, Polled, Ticket};
 use std::{
@@ -29,7 +30,8 @@ pub(crate) async fn acquire<M: Managed>(
     let shared = &pool.handle.shared;
     let lane = shared.lane_of(role);
     let since = shared.now();
-    let party = Party { owner: pool.owner.clone(), location, since, deadline: since.checked_add(limit) };
+    let party =
+        Party { owner: pool.owner.clone(), location, since, deadline: since.saturating_add(span(limit)) };
     let unfit = match shared.take(lane, &party) {
         Ok(lease) => return Ok(Conn::new(lease)),
         Err(unfit) => unfit,
@@ -41,13 +43,13 @@ pub(crate) async fn acquire<M: Managed>(
     };
     let wait = Wait { shared, lane, owner: pool.owner.clone(), ticket: Some(ticket), is_new: true };
     let outcome = wait.await;
-    let waited = shared.now().saturating_duration_since(since);
-    shared.waits.record_duration(waited);
+    let waited = shared.now().saturating_sub(since);
+    shared.waits.record(waited);
     match outcome {
         Ok(lease) => Ok(Conn::new(lease)),
         Err(Refusal::Closed) => Err(GetError::Closed),
         Err(Refusal::Connect(cause, attempts)) => Err(GetError::Connect { cause, attempts }),
-        Err(Refusal::TimedOut) => Err(shared.explain(lane, waited)),
+        Err(Refusal::TimedOut) => Err(shared.explain(lane, Duration::from_nanos(waited))),
     }
 }
 

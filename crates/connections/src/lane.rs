@@ -7,12 +7,13 @@
 
 use crate::{
     builder::{Config, IdleOrder},
-    holder::{Alarm, Holder},
+    holder::Holder,
     manager::Managed,
     raw::shelf::{Place, Places, Shelf},
     shared::Grant,
     state::{Bounds, Entry, Meta, Party, Phase, State, Todo},
     stats::CloseCause,
+    tick::{Alarm, Tick},
 };
 use ropewalk_measure::{Counter, Histogram};
 use ropewalk_sync::{Cancelled, Deadlines, Locked, Polled, Ticket, WaitQueue};
@@ -22,7 +23,6 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     task::Context,
     thread::panicking,
-    time::Instant,
 };
 
 pub(crate) type LaneState<M> = State<<M as Managed>::Error>;
@@ -94,7 +94,7 @@ impl<'a, M: Managed> Section<'a, M> {
         &mut self,
         config: &Config,
         bounds: Option<Bounds>,
-        now: Instant,
+        now: Tick,
         todo: &mut Todo<M::Conn>,
     ) -> Option<Entry<M::Conn>> {
         self.lane.shelf.divert();
@@ -209,13 +209,10 @@ pub(crate) enum Fitness {
 }
 
 impl Meta {
-    pub(crate) fn fitness(&self, config: &Config, now: Instant) -> Fitness {
-        if self.expires.is_some_and(|at| at <= now) {
+    pub(crate) fn fitness(&self, config: &Config, now: Tick) -> Fitness {
+        if self.expires <= now {
             Fitness::Expired
-        } else if config
-            .check_after
-            .is_some_and(|after| now.saturating_duration_since(self.verified) >= after)
-        {
+        } else if now.saturating_sub(self.verified) >= config.check_after {
             Fitness::Unchecked
         } else {
             Fitness::Fit
