@@ -27,7 +27,7 @@ use std::{
 /// use ropewalk_sync::{Clock, Deadlines, Event};
 /// use std::{sync::Arc, time::Duration};
 ///
-/// let (clock, rung) = (Clock::system(), Event::new());
+/// let (clock, rung) = (Clock::system(), Arc::new(Event::new()));
 /// let ring = rung.clone();
 /// let deadlines = Deadlines::new(&clock, move |_now| {
 ///     ring.set();
