@@ -22,7 +22,7 @@ const WRITE: &str = "update item set value = value + 1 where id = ?1";
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
-    let rounds: usize = args.next().map_or(Ok(7), |arg| arg.parse())?;
+    let rounds: usize = args.next().map_or(Ok(21), |arg| arg.parse())?;
     let seeking = Duration::from_secs(args.next().map_or(Ok(30), |arg| arg.parse())?);
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("items.db");
@@ -39,12 +39,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let found = seeker.stats();
     println!("after {seeking:?}: {} of {}, {}", found.target, found.max, found.sized_by);
+    println!("{:.1} % of its callers had to wait\n", found.waits as f64 / found.gets as f64 * 100.0);
 
     pools.push(seeker);
     let mut rates = vec![Vec::new(); pools.len()];
     for _ in 0..rounds {
         for (pool, rates) in pools.iter().zip(&mut rates) {
-            rates.push(load(pool, Duration::from_secs(1)));
+            rates.push(load(pool, Duration::from_millis(300)));
         }
     }
     let medians: Vec<f64> = rates.iter_mut().map(|rates| median(rates)).collect();

@@ -13,17 +13,19 @@ use crate::{
     manager::{Managed, Role},
     shared::Shared,
     state::{CHECKING, RESETTING, SERVING, State, Todo},
+    tick::{NEVER, Tick},
 };
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long a window lasts at least: long against the keeper's jitter, short against a change of load.
-const WINDOW: Duration = Duration::from_millis(100);
+const WINDOW: Tick = 100 * MILLISECOND;
 /// How many uses it has at least, so that one more or less does not matter...
 const USES: u64 = 64;
 /// ...unless it has lasted for so long.
-const WINDOW_MOST: Duration = Duration::from_secs(1);
+const WINDOW_MOST: Tick = 1_000 * MILLISECOND;
 /// How soon to look whether a new size is in force.
-const SETTLING: Duration = Duration::from_millis(10);
+const SETTLING: Tick = 10 * MILLISECOND;
+const MILLISECOND: Tick = 1_000_000;
 
 /// A size that is bounded by the maximum alone.
 pub(crate) const UNBOUNDED: usize = usize::MAX;
@@ -31,7 +33,7 @@ pub(crate) const UNBOUNDED: usize = usize::MAX;
 pub(crate) struct Pilot {
     sizer: Sizer,
     stage: Stage,
-    look_at: Option<Instant>,
+    look_at: Tick,
     /// Callers that only try and got nothing.
     turned_away: u64,
 }
@@ -41,14 +43,14 @@ enum Stage {
     /// Nobody has waited since so many had.
     Resting(u64),
     /// A size has been set at this instant and is not in force yet.
-    Settling(Instant),
+    Settling(Tick),
     /// Counting.
     Window(Counts),
 }
 
 #[derive(Clone, Copy)]
 struct Counts {
-    at: Instant,
+    at: Tick,
     /// Of the whole pool: what readers gain must not be what the writer loses.
     uses: u64,
     /// Of the lane.
@@ -75,7 +77,7 @@ impl<E> State<E> {
         if self.role == Role::Any {
             let sizer = Sizer::new(self.min..=self.max);
             self.target = sizer.size();
-            self.pilot = Some(Pilot { sizer, stage: Stage::Resting(0), look_at: None, turned_away: 0 });
+            self.pilot = Some(Pilot { sizer, stage: Stage::Resting(0), look_at: NEVER, turned_away: 0 });
         }
         self
     }
@@ -95,7 +97,7 @@ impl<E> State<E> {
     }
 
     /// A caller that only tried got nothing.
-    pub(crate) fn turn_away<C>(&mut self, now: Instant, todo: &mut Todo<C>) {
+    pub(crate) fn turn_away<C>(&mut self, now: Tick, todo: &mut Todo<C>) {
         if let Some(pilot) = &mut self.pilot {
             pilot.turned_away += 1;
             self.wake_pilot(now, todo);
@@ -103,10 +105,10 @@ impl<E> State<E> {
     }
 
     /// Somebody waits: the pilot looks, if it rests.
-    pub(crate) fn wake_pilot<C>(&mut self, now: Instant, todo: &mut Todo<C>) {
+    pub(crate) fn wake_pilot<C>(&mut self, now: Tick, todo: &mut Todo<C>) {
         let Some(pilot) = &mut self.pilot else { return };
-        if pilot.look_at.is_none() {
-            pilot.look_at = now.checked_add(WINDOW);
+        if pilot.look_at == NEVER {
+            pilot.look_at = now.saturating_add(WINDOW);
             let at = pilot.look_at;
             self.alarm_at(at, todo);
         }
@@ -123,13 +125,13 @@ impl<M: Managed> Section<'_, M> {
 
 impl<M: Managed> Shared<M> {
     /// Ends a window that is over, and sets the size to play next.
-    pub(crate) fn pilot(&self, q: &mut Section<'_, M>, lane: usize, now: Instant, todo: &mut Todo<M::Conn>) {
+    pub(crate) fn pilot(&self, q: &mut Section<'_, M>, lane: usize, now: Tick, todo: &mut Todo<M::Conn>) {
         let Some(mut pilot) = q.pilot.take() else { return };
         pilot.sizer.set_range(q.min..=q.max);
-        if !q.closed && pilot.look_at.is_some_and(|at| at <= now) {
+        if !q.closed && pilot.look_at <= now {
             self.look(&mut pilot, q, lane, now);
         }
-        let at = if q.closed { None } else { pilot.look_at };
+        let at = if q.closed { NEVER } else { pilot.look_at };
         q.target = pilot.sizer.size();
         q.pilot = Some(pilot);
         q.alarm_at(at, todo);
@@ -138,36 +140,41 @@ impl<M: Managed> Shared<M> {
         self.restock(q, now, todo);
     }
 
-    fn look(&self, pilot: &mut Pilot, q: &Section<'_, M>, lane: usize, now: Instant) {
+    fn look(&self, pilot: &mut Pilot, q: &Section<'_, M>, lane: usize, now: Tick) {
         let counts = self.counts(q, lane, pilot.turned_away, now);
         let next = match pilot.stage {
             Stage::Resting(waits) if q.is_empty() && counts.waits == waits => None,
             Stage::Resting(_) => Some(WINDOW),
             Stage::Settling(since) => {
-                let patient = now.saturating_duration_since(since) < WINDOW_MOST;
+                let patient = now.saturating_sub(since) < WINDOW_MOST;
                 Some(if patient && !is_in_force(pilot.sizer.size(), q) { SETTLING } else { WINDOW })
             }
             Stage::Window(start) => {
-                let elapsed = now.saturating_duration_since(start.at);
+                let elapsed = now.saturating_sub(start.at);
                 let (completed, waited) = (start.completed(&counts), start.waited(&counts));
                 if waited > 0 && completed < USES && elapsed < WINDOW_MOST {
-                    pilot.look_at = now.checked_add(WINDOW);
+                    pilot.look_at = now.saturating_add(WINDOW);
                     return;
                 }
                 let size = pilot.sizer.size();
-                let next = pilot.sizer.record(Window { size, completed, elapsed, waited });
+                let next = pilot.sizer.record(Window {
+                    size,
+                    completed,
+                    elapsed: Duration::from_nanos(elapsed),
+                    waited,
+                });
                 if waited == 0 && q.is_empty() {
                     None
                 } else if next != size {
                     pilot.stage = Stage::Settling(now);
-                    pilot.look_at = now.checked_add(SETTLING);
+                    pilot.look_at = now.saturating_add(SETTLING);
                     return;
                 } else {
                     Some(WINDOW)
                 }
             }
         };
-        pilot.look_at = next.and_then(|next| now.checked_add(next));
+        pilot.look_at = next.map_or(NEVER, |next| now.saturating_add(next));
         match next {
             None => {
                 pilot.sizer.pause();
@@ -178,7 +185,7 @@ impl<M: Managed> Shared<M> {
         }
     }
 
-    fn counts(&self, q: &Section<'_, M>, lane: usize, turned_away: u64, now: Instant) -> Counts {
+    fn counts(&self, q: &Section<'_, M>, lane: usize, turned_away: u64, now: Tick) -> Counts {
         Counts {
             at: now,
             uses: self.lanes.iter().map(|lane| lane.holds.count()).sum(),
@@ -189,7 +196,7 @@ impl<M: Managed> Shared<M> {
     }
 
     /// Serves the line from what lies idle, as far as the target lets it.
-    pub(crate) fn let_in(&self, q: &mut Section<'_, M>, lane: usize, now: Instant, todo: &mut Todo<M::Conn>) {
+    pub(crate) fn let_in(&self, q: &mut Section<'_, M>, lane: usize, now: Tick, todo: &mut Todo<M::Conn>) {
         while !q.is_empty() && q.pilot.is_some() {
             let Some(entry) = q.take_idle(&self.config, self.bounds(), now, todo) else { break };
             self.hand_over(q, lane, entry, now, todo);
