@@ -5,7 +5,7 @@
 //!
 //! `cargo run --release -p ropewalk-connections --features sqlite --example sqlite_size -- [rounds] [seconds to seek]`
 
-use ropewalk_connections::{Pool, Sizing, Sqlite, Synchronous};
+use ropewalk_connections::{Pool, PoolStats, Sizing, Sqlite, Synchronous};
 use std::{
     error::Error,
     ops::RangeInclusive,
@@ -34,28 +34,27 @@ fn main() -> Result<(), Box<dyn Error>> {
         pools.push(pool(&file, size..=size, Sizing::Fixed)?);
     }
     let seeker = pool(&file, 1..=32, Sizing::Adaptive)?;
-    for _ in 0..seeking.as_secs() {
-        load(&seeker, Duration::from_secs(1));
-    }
-    let found = seeker.stats();
+    let (_, found) = load(&seeker, seeking);
     println!("after {seeking:?}: {} of {}, {}", found.target, found.max, found.sized_by);
     println!("{:.1} % of its callers had to wait\n", found.waits as f64 / found.gets as f64 * 100.0);
 
     pools.push(seeker);
     let mut rates = vec![Vec::new(); pools.len()];
+    let mut sought = found;
     for _ in 0..rounds {
         for (pool, rates) in pools.iter().zip(&mut rates) {
-            rates.push(load(pool, Duration::from_millis(300)));
+            let (rate, stats) = load(pool, Duration::from_millis(300));
+            rates.push(rate);
+            sought = stats;
         }
     }
     let medians: Vec<f64> = rates.iter_mut().map(|rates| median(rates)).collect();
     let best = medians[..sizes.len()].iter().copied().fold(0.0, f64::max);
     println!("| size | uses/s | of the best fixed size |\n|---|---|---|");
     for (at, rate) in medians.iter().enumerate() {
-        let name = sizes.get(at).map_or_else(
-            || format!("sought: {}, {}", pools[at].stats().target, pools[at].stats().sized_by),
-            ToString::to_string,
-        );
+        let name = sizes
+            .get(at)
+            .map_or_else(|| format!("sought: {}, {}", sought.target, sought.sized_by), ToString::to_string);
         println!("| {name} | {rate:.0} | {:.1} % |", rate / best * 100.0);
     }
     Ok(())
@@ -78,11 +77,12 @@ fn fill(file: &Path) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Uses per second of clients that ask again as soon as they are served; every tenth use writes.
-fn load(pool: &Pool<Sqlite>, time: Duration) -> f64 {
+/// Uses per second of clients that ask again as soon as they are served, and how the pool stood at the end; every tenth
+/// use writes.
+fn load(pool: &Pool<Sqlite>, time: Duration) -> (f64, PoolStats) {
     let (done, over) = (AtomicU64::new(0), AtomicBool::new(false));
     let started = Instant::now();
-    thread::scope(|threads| {
+    let stats = thread::scope(|threads| {
         for client in 0..CLIENTS {
             let (done, over) = (&done, &over);
             threads.spawn(move || {
@@ -109,9 +109,11 @@ fn load(pool: &Pool<Sqlite>, time: Duration) -> f64 {
             });
         }
         thread::sleep(time);
+        let stats = pool.stats();
         over.store(true, Relaxed);
+        stats
     });
-    done.load(Relaxed) as f64 / started.elapsed().as_secs_f64()
+    (done.load(Relaxed) as f64 / started.elapsed().as_secs_f64(), stats)
 }
 
 fn median(values: &mut [f64]) -> f64 {

@@ -17,9 +17,9 @@
 //! How many pairs there are at most depends on the noise seen, which is kept from comparison to comparison: as many as
 //! bring the error to [`FINE`], 4 at least, 32 at most. A quiet server is judged in 2 to 4 pairs.
 //!
-//! The **price** makes connections worth something: going from *n* to *m* must bring [`PRICE`] × ln(m/n) more work, so 7 %
-//! more connections must bring at least a 20th of that; and a smaller size may lose as much. Per connection the price is
-//! 0.05/n. It keeps the size down where the law is flat, and costs less than 1 % where it has a peak.
+//! The **price** makes connections worth something: going from *n* to *m* must bring [`PRICE`] × ln(m/n) more work, 3 % of
+//! the growth in connections, or 2 % for twice as many; and a smaller size may lose as much. Per connection that is 0.03/n.
+//! It keeps the size down where the law is flat, and costs less than 1 % where it has a peak.
 //!
 //! # The search
 //!
@@ -34,8 +34,10 @@
 //!
 //! # Demand
 //!
-//! While fewer callers ask than there are connections, the work done says nothing about the size: the search stands still.
-//! And where nobody gives back a connection for a whole window although others wait, nothing says anything; the size is doubled
+//! While fewer callers ask than there are connections, the work done says nothing about the size: the search stands still
+//! when fewer than 2 % of the callers have to wait. Callers that come whatever the size (an open load) get the same work done by
+//! any size that keeps up with them. So a larger size that halves their waiting is taken unless it does less work, and a
+//! smaller one at which more wait has to do more. And where nobody gives back a connection for a whole window although others wait, nothing says anything; the size is doubled
 //! then, so that callers who hold connections while they wait for more don't wait for ever.
 
 pub(crate) mod pilot;
@@ -43,6 +45,11 @@ pub(crate) mod pilot;
 use std::{fmt, ops::RangeInclusive, time::Duration};
 
 /// How a pool finds its size between the least and the most.
+///
+/// Fix the size (`size(n..=n)`) where it is known, where callers hold several connections at once or for minutes (their
+/// number is the size then), and in a benchmark. Leave it at [`Fixed`](Self::Fixed), which grows with the demand, where the
+/// most is known to be what the server serves well. Seek where the server's best is unknown or changes, and uses are short against a
+/// second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Sizing {
@@ -110,7 +117,7 @@ impl Window {
 }
 
 /// How much more work so many times e as many connections must do.
-const PRICE: f64 = 0.05;
+const PRICE: f64 = 0.03;
 /// A difference of so many standard errors needs no further pairs.
 const SURE: f64 = 2.5;
 /// The standard error that is fine enough to decide by.
