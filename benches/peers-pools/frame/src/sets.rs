@@ -12,13 +12,13 @@ use crate::{
     random::Random,
     threads::spin,
     uncontended::filled,
-    window::{self, Waits, Window},
+    window::{self, crowd},
 };
 
 /// Whatever gives a thread several resources at once.
 pub trait SetLocks: Sync {
     /// A set that will be asked for again and again.
-    type Set: Send;
+    type Set;
 
     /// Makes it for so many resources.
     fn build(resources: usize) -> Self;
@@ -112,66 +112,50 @@ fn contended<L: SetLocks, const WORK: usize>(effort: Effort) -> Vec<Sample> {
     let (_, of, resources, hold) = CONTENDED[WORK];
     let locks = L::build(resources);
     let taken: Vec<_> = (0..resources).map(|_| AtomicBool::new(false)).collect();
-    let window = Window::new(THREADS);
     // Its tails are tens of milliseconds long.
     let length = window::length(effort) * 4 / 3;
-    thread::scope(|scope| {
-        let (locks, taken, window) = (&locks, &taken[..], &window);
-        let clients: Vec<_> = (0..THREADS)
-            .map(|client| {
-                let mut random = Random::new(client as u64 + 1);
-                let sets = (0..SETS).map(|_| {
-                    let set = draw(&mut random, of, resources);
-                    (locks.prepare(client, &set), set)
-                });
-                let sets: Vec<_> = sets.collect();
-                scope.spawn(move || turns(locks, &sets, taken, hold, window, client))
+    crowd(THREADS, length, |thread| {
+        let mut random = Random::new(thread as u64 + 1);
+        let sets: Vec<_> = (0..SETS)
+            .map(|_| {
+                let set = draw(&mut random, of, resources);
+                (locks.prepare(thread, &set), set)
             })
             .collect();
-        let count = window.run(length);
-        let mut waits = Waits::new();
-        for client in clients {
-            waits.merge(&client.join().expect("no client panics"));
+        let (locks, taken, mut turn) = (&locks, &taken[..], 0);
+        move || {
+            let (prepared, set) = &sets[turn % SETS];
+            turn += 1;
+            with(locks, prepared, set, taken, hold)
         }
-        count.samples(&waits)
     })
 }
 
-fn turns<L: SetLocks>(
+/// Holds a set once and says how long it waited for it.
+fn with<L: SetLocks>(
     locks: &L,
-    sets: &[(L::Set, Vec<usize>)],
+    prepared: &L::Set,
+    set: &[usize],
     taken: &[AtomicBool],
     hold: Hold,
-    window: &Window,
-    client: usize,
-) -> Waits {
-    let mut waits = Waits::new();
-    let mut turn = 0u64;
-    for (prepared, set) in sets.iter().cycle() {
-        if window.is_over() {
-            break;
+) -> Duration {
+    let asked = Instant::now();
+    let mut wait = Duration::ZERO;
+    locks.with(prepared, || {
+        wait = asked.elapsed();
+        for &one in set {
+            assert!(!taken[one].load(Ordering::Relaxed), "two hold the same resource");
+            taken[one].store(true, Ordering::Relaxed);
         }
-        let asked = Instant::now();
-        locks.with(prepared, || {
-            if window.counts() {
-                waits.record(asked.elapsed());
-            }
-            for &one in set {
-                assert!(!taken[one].load(Ordering::Relaxed), "two hold the same resource");
-                taken[one].store(true, Ordering::Relaxed);
-            }
-            match hold {
-                Hold::Spin(nanoseconds) => spin(Duration::from_nanos(nanoseconds)),
-                Hold::Sleep(microseconds) => thread::sleep(Duration::from_micros(microseconds)),
-            }
-            for &one in set {
-                taken[one].store(false, Ordering::Relaxed);
-            }
-        });
-        turn += 1;
-        window.tell(client, turn);
-    }
-    waits
+        match hold {
+            Hold::Spin(nanoseconds) => spin(Duration::from_nanos(nanoseconds)),
+            Hold::Sleep(microseconds) => thread::sleep(Duration::from_micros(microseconds)),
+        }
+        for &one in set {
+            taken[one].store(false, Ordering::Relaxed);
+        }
+    });
+    wait
 }
 
 #[cfg(test)]

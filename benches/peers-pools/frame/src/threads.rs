@@ -10,7 +10,7 @@ use ropewalk_benches::contest::{Effort, Entry, Sample};
 
 use crate::{
     Setup, ThreadPool, uncontended,
-    window::{self, Waits, Window},
+    window::{self, crowd},
 };
 
 pub(crate) const YIELD: &str = "threads-32-one-yield";
@@ -60,38 +60,19 @@ pub(crate) fn spin(time: Duration) {
 
 fn closed<P: ThreadPool>(effort: Effort, hold: Hold) -> Vec<Sample> {
     let pool = uncontended::warm_pool::<P>(Setup::Bare);
-    let window = Window::new(THREADS);
     // An unlucky thread waits for tens of milliseconds.
     let length = window::length(effort) * 2;
-    thread::scope(|scope| {
-        let window = &window;
-        let clients: Vec<_> =
-            (0..THREADS).map(|client| scope.spawn(move || turns(pool, hold, window, client))).collect();
-        let count = window.run(length);
-        let mut waits = Waits::new();
-        for client in clients {
-            waits.merge(&client.join().expect("no client panics"));
+    crowd(THREADS, length, |_| {
+        || {
+            let asked = Instant::now();
+            let conn = pool.get();
+            let wait = asked.elapsed();
+            match hold {
+                Hold::OneYield => thread::yield_now(),
+                Hold::Cpu => spin(WORK),
+            }
+            drop(black_box(conn));
+            wait
         }
-        count.samples(&waits)
     })
-}
-
-fn turns<P: ThreadPool>(pool: &'static P, hold: Hold, window: &Window, client: usize) -> Waits {
-    let mut waits = Waits::new();
-    let mut turn = 0u64;
-    while !window.is_over() {
-        let asked = Instant::now();
-        let conn = pool.get();
-        if window.counts() {
-            waits.record(asked.elapsed());
-        }
-        match hold {
-            Hold::OneYield => thread::yield_now(),
-            Hold::Cpu => spin(WORK),
-        }
-        drop(black_box(conn));
-        turn += 1;
-        window.tell(client, turn);
-    }
-    waits
 }

@@ -18,7 +18,7 @@ const MEASURING: u8 = 1;
 const STOPPED: u8 = 2;
 
 /// How long a sample takes without its warm-up.
-pub(crate) fn length(effort: Effort) -> Duration {
+pub fn length(effort: Effort) -> Duration {
     match effort {
         Effort::Quick => Duration::from_millis(60),
         Effort::Full => Duration::from_millis(300),
@@ -102,6 +102,39 @@ impl Count {
             },
         ]
     }
+}
+
+/// A closed loop of threads: each makes a client and lets it do turns, each of which says how long it waited for what it
+/// wanted.
+pub fn crowd<C: FnMut() -> Duration>(
+    threads: usize,
+    length: Duration,
+    client: impl Fn(usize) -> C + Sync,
+) -> Vec<Sample> {
+    let window = Window::new(threads);
+    let turns = |number| {
+        let mut turn = client(number);
+        let (mut waits, mut turns) = (Waits::new(), 0);
+        while !window.is_over() {
+            let wait = turn();
+            if window.counts() {
+                waits.record(wait);
+            }
+            turns += 1;
+            window.tell(number, turns);
+        }
+        waits
+    };
+    thread::scope(|scope| {
+        let turns = &turns;
+        let clients: Vec<_> = (0..threads).map(|number| scope.spawn(move || turns(number))).collect();
+        let count = window.run(length);
+        let mut waits = Waits::new();
+        for client in clients {
+            waits.merge(&client.join().expect("no client panics"));
+        }
+        count.samples(&waits)
+    })
 }
 
 /// How long those who asked waited, in nanoseconds.
