@@ -91,7 +91,7 @@ impl Future for Acquire {
             match polled {
                 (Polled::Ready(lease, since), now) => {
                     (this.ticket, this.asked, this.patrol) = (None, None, None);
-                    this.pool.totals.wait.record_duration(now.saturating_duration_since(since));
+                    this.pool.totals.waited(now.saturating_duration_since(since));
                     return Poll::Ready(Ok(lease));
                 }
                 (Polled::Refused(error), _) => {
@@ -164,7 +164,7 @@ impl Future for AcquireTimeout {
             (late, state.cancel(ticket, now, wakes))
         });
         drop(waker);
-        pool.totals.timeouts.incr();
+        pool.totals.timed_out();
         let (name, held_by) = late;
         Poll::Ready(Err(AcquireTimeoutError::Timeout { name, held_by }))
     }

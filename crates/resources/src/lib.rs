@@ -76,9 +76,12 @@
 
 mod acquire;
 mod builder;
+mod claim;
 mod error;
 mod lease;
 mod pool;
+#[doc(hidden)]
+pub mod raw;
 mod request;
 mod slots;
 mod state;
@@ -87,6 +90,7 @@ mod witness;
 
 pub use acquire::{Acquire, AcquireTimeout};
 pub use builder::ResourcePoolBuilder;
+pub use claim::{Claim, ClaimLease};
 pub use error::{
     AcquireError, AcquireTimeoutError, BuildError, Cycle, CycleStep, DefineError, NotHeld, TryAcquireError,
 };

@@ -20,7 +20,7 @@ impl State {
     /// Whether `owner` may take `items` now, arriving at `ticket`.
     pub(super) fn may_take(&self, owner: usize, items: &[Item], ticket: u64) -> bool {
         items.iter().all(|item| self.slots[item.slot].fits(item.mode, owner))
-            && (self.owners[owner].held > 0 || !self.is_barred(items, ticket))
+            && (self.holds(owner) || !self.is_barred(items, ticket))
     }
 
     fn is_barred(&self, items: &[Item], ticket: u64) -> bool {
@@ -39,7 +39,7 @@ impl State {
 
     /// Takes `items`, which must be possible.
     pub(super) fn take(&mut self, owner: usize, items: &[Item], ticket: u64, now: Instant) -> LeaseId {
-        let nested = self.owners[owner].held > 0;
+        let nested = self.holds(owner);
         let passed = self.older_rivals(items, ticket).collect::<BTreeSet<_>>();
         for rival in passed {
             let barrier = self.waiters[&rival].passed >= self.overtaking;
@@ -88,6 +88,7 @@ impl State {
         let state = self.leases.remove(lease.at);
         for item in &state.items {
             self.slots[item.slot].remove(lease.at, now);
+            self.touched.push(item.slot);
         }
         let owner = &mut self.owners[state.owner];
         owner.held -= state.items.len();

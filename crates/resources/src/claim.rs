@@ -1,0 +1,289 @@
+//! A request of one owner, made again and again: what it takes is taken by one compare-exchange each.
+
+use crate::{
+    AcquireError, AcquireTimeoutError, Lease, Owner, Prepared, TryAcquireError,
+    acquire::{Acquire, AcquireTimeout},
+    pool::Inner,
+    raw::set::{Given, Record, Set},
+    state::ClaimId,
+};
+use std::{fmt, hint::spin_loop, sync::Arc, thread, time::Duration};
+
+/// The most looks a thread takes, between others' turns, before it stands in line.
+const MOST_LOOKS: u32 = 256;
+/// The fewest.
+const FEWEST_LOOKS: u32 = 1;
+/// How many of them it takes without giving its turn away: about as long as a holder needs that is at work.
+const LOOKS_AT_WORK: u32 = 2;
+/// Between two of those.
+const SPINS: u32 = 64;
+
+/// A [`Prepared`] request of one owner, to be made again and again: the hot path. Made by
+/// [`Prepared::claim`].
+///
+/// While nobody stands in line for any of its resources, and nobody but claims holds any of them, it is taken and
+/// given back by one compare-exchange for each, without the latch, the clock or an allocation. Else it does what
+/// [`ResourcePool::acquire`](crate::ResourcePool::acquire) does, in the same lines.
+///
+/// ```
+/// use ropewalk_resources::{Request, ResourcePool};
+///
+/// let pool = ResourcePool::new();
+/// let mut claim = pool.prepare(Request::new().exclusive("src/lib.rs").shared("Cargo.toml"))?.claim("agent-7");
+/// for _ in 0..3 {
+///     let lease = claim.acquire_blocking()?;
+///     assert!(lease.is_valid());
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// The pool sees what a claim holds when it looks: [`leases`](crate::ResourcePool::leases) and
+/// [`stats`](crate::ResourcePool::stats) list it, with an age that counts from the first look (or from when another began
+/// to wait for it), and utilisation counts it from there on.
+pub struct Claim {
+    set: Set,
+    late: Vec<usize>,
+    looks: u32,
+    is_out: bool,
+    id: ClaimId,
+    owner: Owner,
+    prepared: Prepared,
+}
+
+impl Prepared {
+    /// This request, to be made by `owner` again and again.
+    pub fn claim(&self, owner: impl Into<Owner>) -> Claim {
+        let (owner, record) = (owner.into(), Arc::new(Record::new()));
+        let (id, words) = self.0.pool.step(|state, _, _| {
+            let id = state.add_claim(&owner, self.0.items.clone(), record.clone());
+            let words = self.0.items.iter().map(|item| (state.slots[item.slot].word.clone(), item.mode));
+            (id, words.collect::<Vec<_>>())
+        });
+        let late = Vec::with_capacity(words.len());
+        let set = Set::new(words, record, id.holder());
+        Claim { set, late, looks: MOST_LOOKS, is_out: false, id, owner, prepared: self.clone() }
+    }
+}
+
+impl Claim {
+    /// Who asks.
+    pub fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
+    /// Takes all that is asked for at once or not at all.
+    ///
+    /// # Errors
+    ///
+    /// [`TryAcquireError`]. Another claim in the midst of a try counts as a holder.
+    #[inline]
+    pub fn try_acquire(&mut self) -> Result<ClaimLease<'_>, TryAcquireError> {
+        if self.take() {
+            return Ok(ClaimLease::of(self));
+        }
+        let lease = self.prepared.pool().try_acquire(self.owner.clone(), &self.prepared)?;
+        Ok(ClaimLease { claim: self, queued: Some(lease) })
+    }
+
+    /// Waits until it has all that is asked for.
+    ///
+    /// # Errors
+    ///
+    /// [`AcquireError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves the lines; a lease already handed to it passes on.
+    pub async fn acquire(&mut self) -> Result<ClaimLease<'_>, AcquireError> {
+        if self.take() {
+            return Ok(ClaimLease::of(self));
+        }
+        let lease = self.queue().await?;
+        Ok(ClaimLease { claim: self, queued: Some(lease) })
+    }
+
+    /// [`acquire`](Self::acquire) that parks this thread, in the same lines as the tasks. Before it stands in line it
+    /// looks a few times whether it is its turn already: more often where that helped before.
+    ///
+    /// # Errors
+    ///
+    /// [`AcquireError`].
+    #[inline]
+    pub fn acquire_blocking(&mut self) -> Result<ClaimLease<'_>, AcquireError> {
+        if self.take() || self.take_soon() {
+            return Ok(ClaimLease::of(self));
+        }
+        let lease = self.inner().clock.block_on(self.queue())?;
+        Ok(ClaimLease { claim: self, queued: Some(lease) })
+    }
+
+    /// [`acquire`](Self::acquire) for at most `duration`, from the first poll.
+    ///
+    /// # Errors
+    ///
+    /// [`AcquireTimeoutError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`acquire`](Self::acquire).
+    pub async fn acquire_timeout(&mut self, duration: Duration) -> Result<ClaimLease<'_>, AcquireTimeoutError> {
+        if self.take() {
+            return Ok(ClaimLease::of(self));
+        }
+        let lease = self.queue_for(duration).await?;
+        Ok(ClaimLease { claim: self, queued: Some(lease) })
+    }
+
+    /// [`acquire_timeout`](Self::acquire_timeout) that parks this thread, as
+    /// [`acquire_blocking`](Self::acquire_blocking) does.
+    ///
+    /// # Errors
+    ///
+    /// [`AcquireTimeoutError`].
+    pub fn acquire_blocking_timeout(
+        &mut self,
+        duration: Duration,
+    ) -> Result<ClaimLease<'_>, AcquireTimeoutError> {
+        let wait = self.queue_for(duration);
+        if self.take() || self.take_soon() {
+            return Ok(ClaimLease::of(self));
+        }
+        let lease = self.inner().clock.block_on(wait)?;
+        Ok(ClaimLease { claim: self, queued: Some(lease) })
+    }
+
+    fn inner(&self) -> &Arc<Inner> {
+        &self.prepared.0.pool
+    }
+
+    fn queue(&self) -> Acquire {
+        self.prepared.pool().acquire(self.owner.clone(), &self.prepared)
+    }
+
+    fn queue_for(&self, duration: Duration) -> AcquireTimeout {
+        AcquireTimeout::new(self.queue(), self.inner().clock.sleep(duration))
+    }
+
+    /// Takes it without the latch, if it can be had so.
+    #[inline]
+    fn take(&mut self) -> bool {
+        // One that was forgotten is still out.
+        if self.is_out {
+            return false;
+        }
+        self.is_out = self.set.take(&mut self.late);
+        if !self.late.is_empty() {
+            self.give_late();
+        }
+        self.is_out
+    }
+
+    /// Takes it without the latch if that is possible soon. Whoever holds it is at work, or waits for its turn on a
+    /// processor: then this thread's turn is worth more to it.
+    #[cold]
+    fn take_soon(&mut self) -> bool {
+        for look in 0..self.looks {
+            if look < LOOKS_AT_WORK {
+                (0..SPINS).for_each(|_| spin_loop());
+            } else {
+                thread::yield_now();
+            }
+            if self.set.looks_free() && self.take() {
+                self.looks = (self.looks * 2).min(MOST_LOOKS);
+                return true;
+            }
+        }
+        self.looks = (self.looks / 2).max(FEWEST_LOOKS);
+        false
+    }
+
+    #[inline]
+    fn give(&mut self) {
+        self.is_out = false;
+        if self.set.give(&mut self.late) == Given::Void || !self.late.is_empty() {
+            self.give_late();
+        }
+    }
+
+    #[cold]
+    fn give_late(&mut self) {
+        let late = std::mem::take(&mut self.late);
+        self.inner().step(|state, now, wakes| state.release_late(self.id, &late, now, wakes));
+        self.late = late;
+        self.late.clear();
+    }
+}
+
+/// Gives back what a forgotten lease of it holds.
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if self.is_out {
+            self.give();
+        }
+        self.inner().step(|state, _, _| state.remove_claim(self.id));
+    }
+}
+
+impl fmt::Debug for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Claim")
+            .field("owner", &self.owner)
+            .field("prepared", &self.prepared)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a [`Claim`] holds; all of it is given back when it drops. One that is forgotten is held until its claim drops.
+#[must_use = "a lease gives itself back when it drops"]
+pub struct ClaimLease<'a> {
+    claim: &'a mut Claim,
+    /// It came through the lines.
+    queued: Option<Lease>,
+}
+
+impl<'a> ClaimLease<'a> {
+    #[inline]
+    fn of(claim: &'a mut Claim) -> Self {
+        Self { claim, queued: None }
+    }
+
+    /// Who holds it.
+    pub fn owner(&self) -> &Owner {
+        &self.claim.owner
+    }
+
+    /// A number higher than that of every lease that had one of its resources before, as
+    /// [`Lease::fencing`](crate::Lease::fencing).
+    pub fn fencing(&self) -> u64 {
+        match &self.queued {
+            Some(lease) => lease.fencing(),
+            None => self.claim.inner().step(|state, _, _| state.fencing_of(self.claim.id)),
+        }
+    }
+
+    /// Whether it is still this owner's; false only after a [reclaim](crate::ResourcePool::reclaim).
+    pub fn is_valid(&self) -> bool {
+        match &self.queued {
+            Some(lease) => lease.is_valid(),
+            None => self.claim.inner().with(|state| !state.is_claim_void(self.claim.id)),
+        }
+    }
+
+    /// Gives everything back. The same as dropping it.
+    pub fn release(self) {}
+}
+
+impl Drop for ClaimLease<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.queued.is_none() {
+            self.claim.give();
+        }
+    }
+}
+
+impl fmt::Debug for ClaimLease<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClaimLease").field("owner", self.owner()).finish_non_exhaustive()
+    }
+}
