@@ -4,19 +4,29 @@ use crate::{
     AcquireError, AcquireTimeoutError, Lease, Owner, Prepared, TryAcquireError,
     acquire::{Acquire, AcquireTimeout},
     pool::Inner,
+    request::Asked,
     raw::set::{Given, Record, Set},
     state::ClaimId,
 };
-use std::{fmt, hint::spin_loop, sync::Arc, thread, time::Duration};
+use ropewalk_prove::holding;
+use std::{
+    fmt,
+    hint::spin_loop,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
-/// The most looks a thread takes, between others' turns, before it stands in line.
-const MOST_LOOKS: u32 = 256;
-/// The fewest.
-const FEWEST_LOOKS: u32 = 1;
-/// How many of them it takes without giving its turn away: about as long as a holder needs that is at work.
-const LOOKS_AT_WORK: u32 = 2;
-/// Between two of those.
-const SPINS: u32 = 64;
+/// Looks while its holder may be at work.
+const LOOKS: u32 = 4;
+/// Between two of them.
+const SPINS: u32 = 16;
+/// A turn that comes back sooner was wanted by nobody.
+const AT_ONCE: Duration = Duration::from_micros(3);
+/// So many of these, and the holder is asleep.
+const UNWANTED: u32 = 2;
+/// After so long it stands in line, whatever the holder does.
+const PATIENCE: Duration = Duration::from_micros(150);
 
 /// A [`Prepared`] request of one owner, to be made again and again: the hot path. Made by
 /// [`Prepared::claim`].
@@ -43,8 +53,9 @@ const SPINS: u32 = 64;
 pub struct Claim {
     set: Set,
     late: Vec<usize>,
-    looks: u32,
     is_out: bool,
+    /// This thread waited for a processor when it looked last, and so will the holders.
+    yields: bool,
     id: ClaimId,
     owner: Owner,
     prepared: Prepared,
@@ -61,7 +72,7 @@ impl Prepared {
         });
         let late = Vec::with_capacity(words.len());
         let set = Set::new(words, record, id.holder());
-        Claim { set, late, looks: MOST_LOOKS, is_out: false, id, owner, prepared: self.clone() }
+        Claim { set, late, is_out: false, yields: false, id, owner, prepared: self.clone() }
     }
 }
 
@@ -98,12 +109,15 @@ impl Claim {
         if self.take() {
             return Ok(ClaimLease::of(self));
         }
+        self.yields = false;
         let lease = self.queue().await?;
         Ok(ClaimLease { claim: self, queued: Some(lease) })
     }
 
-    /// [`acquire`](Self::acquire) that parks this thread, in the same lines as the tasks. Before it stands in line it
-    /// looks a few times whether it is its turn already: more often where that helped before.
+    /// [`acquire`](Self::acquire) that parks this thread, in the same lines as the tasks. Before it stands in line it looks
+    /// for a moment whether it can have all without; where threads wait for processors, it gives its turns to others
+    /// meanwhile, and in line it is called rather than handed a lease that would lie idle until it runs, as long as the
+    /// bound on overtaking allows.
     ///
     /// # Errors
     ///
@@ -114,6 +128,18 @@ impl Claim {
             return Ok(ClaimLease::of(self));
         }
         let lease = self.inner().clock.block_on(self.queue())?;
+        Ok(ClaimLease { claim: self, queued: Some(lease) })
+    }
+
+    /// What [`acquire_blocking`](Self::acquire_blocking) does when processors are scarce, for models.
+    #[cfg(ropewalk_loom)]
+    #[doc(hidden)]
+    pub async fn acquire_yielding(&mut self) -> Result<ClaimLease<'_>, AcquireError> {
+        if self.take() {
+            return Ok(ClaimLease::of(self));
+        }
+        self.yields = true;
+        let lease = self.queue().await?;
         Ok(ClaimLease { claim: self, queued: Some(lease) })
     }
 
@@ -130,6 +156,7 @@ impl Claim {
         if self.take() {
             return Ok(ClaimLease::of(self));
         }
+        self.yields = false;
         let lease = self.queue_for(duration).await?;
         Ok(ClaimLease { claim: self, queued: Some(lease) })
     }
@@ -144,11 +171,10 @@ impl Claim {
         &mut self,
         duration: Duration,
     ) -> Result<ClaimLease<'_>, AcquireTimeoutError> {
-        let wait = self.queue_for(duration);
         if self.take() || self.take_soon() {
             return Ok(ClaimLease::of(self));
         }
-        let lease = self.inner().clock.block_on(wait)?;
+        let lease = self.inner().clock.block_on(self.queue_for(duration))?;
         Ok(ClaimLease { claim: self, queued: Some(lease) })
     }
 
@@ -157,7 +183,9 @@ impl Claim {
     }
 
     fn queue(&self) -> Acquire {
-        self.prepared.pool().acquire(self.owner.clone(), &self.prepared)
+        let asked = Asked::Resolved(self.prepared.clone());
+        let acquire = Acquire::new(self.inner().clone(), self.owner.clone(), asked);
+        if self.yields { acquire.yielding() } else { acquire }
     }
 
     fn queue_for(&self, duration: Duration) -> AcquireTimeout {
@@ -167,40 +195,53 @@ impl Claim {
     /// Takes it without the latch, if it can be had so.
     #[inline]
     fn take(&mut self) -> bool {
+        // One in the midst of a try has what it has taken so far, and either keeps it or gives it back: its steps are bounded.
+        let _mine = holding();
         // One that was forgotten is still out.
-        if self.is_out {
-            return false;
+        if !self.is_out && self.set.take(&mut self.late) {
+            self.is_out = true;
+            return true;
         }
-        self.is_out = self.set.take(&mut self.late);
+        self.refused();
+        false
+    }
+
+    #[cold]
+    fn refused(&mut self) {
         if !self.late.is_empty() {
             self.give_late();
         }
-        self.is_out
     }
 
-    /// Takes it without the latch if that is possible soon. Whoever holds it is at work, or waits for its turn on a
-    /// processor: then this thread's turn is worth more to it.
+    /// Takes it without the latch if that is possible soon: its holder is at work, or waits for its turn on a processor,
+    /// which is given to it. It is asleep if nobody wanted that turn.
     #[cold]
     fn take_soon(&mut self) -> bool {
-        for look in 0..self.looks {
-            if look < LOOKS_AT_WORK {
-                (0..SPINS).for_each(|_| spin_loop());
-            } else {
-                thread::yield_now();
-            }
+        for _ in 0..LOOKS {
+            (0..SPINS).for_each(|_| spin_loop());
             if self.set.looks_free() && self.take() {
-                self.looks = (self.looks * 2).min(MOST_LOOKS);
                 return true;
             }
         }
-        self.looks = (self.looks / 2).max(FEWEST_LOOKS);
+        let start = Instant::now();
+        let (mut before, mut unwanted) = (start, 0);
+        while unwanted < UNWANTED && before - start < PATIENCE {
+            thread::yield_now();
+            if self.set.looks_free() && self.take() {
+                return true;
+            }
+            let now = Instant::now();
+            unwanted = if now - before < AT_ONCE { unwanted + 1 } else { 0 };
+            before = now;
+        }
+        self.yields = unwanted < UNWANTED;
         false
     }
 
     #[inline]
     fn give(&mut self) {
         self.is_out = false;
-        if self.set.give(&mut self.late) == Given::Void || !self.late.is_empty() {
+        if self.set.give(&mut self.late) != Given::Back {
             self.give_late();
         }
     }

@@ -88,8 +88,10 @@ pub struct Set {
 /// How a set went back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Given {
-    /// By its user, but for those that were reported.
+    /// By its user.
     Back,
+    /// By its user, but for those that were reported.
+    Late,
     /// It had been taken away.
     Void,
 }
@@ -106,39 +108,69 @@ impl Set {
     /// again are added to `late`. An empty set has no word that would tell it to go to the latch, so it always does.
     #[inline]
     pub fn take(&mut self, late: &mut Vec<usize>) -> bool {
-        if self.steps.is_empty() {
-            return false;
+        if self.tracked {
+            return self.take_tracked(late);
         }
         for (at, step) in self.steps.iter().enumerate() {
-            if !step.word.take(step.mode, self.holder) {
-                self.give_first(at, late);
+            if !step.word.take(Mode::Exclusive, self.holder) {
+                self.back_off(at, late);
                 return false;
             }
         }
-        if self.tracked {
-            self.record.phase.store(HELD, Ordering::Relaxed);
+        self.count();
+        !self.steps.is_empty()
+    }
+
+    fn take_tracked(&mut self, late: &mut Vec<usize>) -> bool {
+        for (at, step) in self.steps.iter().enumerate() {
+            if !step.word.take(step.mode, self.holder) {
+                self.back_off(at, late);
+                return false;
+            }
         }
+        self.record.phase.store(HELD, Ordering::Relaxed);
+        self.count();
+        true
+    }
+
+    #[inline]
+    fn count(&self) {
         // Written by the one user alone.
         self.record.taken.store(self.record.taken.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        true
     }
 
     /// Gives all back. Places of words that somebody queued for are added to `late`.
     #[inline]
     pub fn give(&mut self, late: &mut Vec<usize>) -> Given {
         if self.tracked {
-            let phase = &self.record.phase;
-            if phase.compare_exchange(HELD, FREE, Ordering::Relaxed, Ordering::Relaxed).is_err() {
-                return Given::Void;
+            return self.give_tracked(late);
+        }
+        for (at, step) in self.steps.iter().enumerate() {
+            if !step.word.give(Mode::Exclusive, self.holder) {
+                self.give_between(at, self.steps.len(), late);
+                return Given::Late;
             }
         }
-        self.give_first(self.steps.len(), late);
         Given::Back
     }
 
-    #[inline]
-    fn give_first(&self, steps: usize, late: &mut Vec<usize>) {
-        for (at, step) in self.steps[..steps].iter().enumerate() {
+    fn give_tracked(&mut self, late: &mut Vec<usize>) -> Given {
+        let phase = &self.record.phase;
+        if phase.compare_exchange(HELD, FREE, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+            return Given::Void;
+        }
+        self.give_between(0, self.steps.len(), late);
+        if late.is_empty() { Given::Back } else { Given::Late }
+    }
+
+    /// Gives the first ones back again.
+    #[cold]
+    fn back_off(&self, to: usize, late: &mut Vec<usize>) {
+        self.give_between(0, to, late);
+    }
+
+    fn give_between(&self, from: usize, to: usize, late: &mut Vec<usize>) {
+        for (at, step) in self.steps.iter().enumerate().take(to).skip(from) {
             if !step.word.give(step.mode, self.holder) {
                 late.push(at);
             }

@@ -122,12 +122,22 @@ pub(crate) struct LeaseState {
 pub(crate) struct Waiter {
     pub(crate) owner: usize,
     pub(crate) items: Arc<[Item]>,
-    pub(crate) priority: u8,
+    pub(crate) standing: Standing,
     pub(crate) since: Instant,
+    /// It has been woken to take what it waits for, and has not come yet.
+    pub(crate) called: bool,
     /// Younger ones who took something this one waits for.
     pub(crate) passed: u32,
     pub(crate) phase: Phase,
     pub(crate) waker: Option<Waker>,
+}
+
+/// How one stands in line.
+#[derive(Clone, Copy)]
+pub(crate) struct Standing {
+    pub(crate) priority: u8,
+    /// It would rather be called than handed a lease while it sleeps, as long as it may be overtaken.
+    pub(crate) yields: bool,
 }
 
 pub(crate) enum Phase {
@@ -306,7 +316,7 @@ impl State {
         &mut self,
         owner: &Owner,
         items: Arc<[Item]>,
-        priority: u8,
+        standing: Standing,
         now: Instant,
         wakes: &mut Wakes,
     ) -> Result<Entered, AcquireError> {
@@ -326,7 +336,8 @@ impl State {
         self.next_ticket += 1;
         self.owners[at].waiters += 1;
         let phase = Phase::Waiting;
-        let waiter = Waiter { owner: at, items, priority, since: now, passed: 0, phase, waker: None };
+        let (since, called) = (now, false);
+        let waiter = Waiter { owner: at, items, standing, since, passed: 0, called, phase, waker: None };
         self.waiters.insert(ticket, waiter);
         self.stand(ticket, now);
         self.identify();
@@ -447,6 +458,12 @@ impl State {
         match &waiter.phase {
             Phase::Waiting => {
                 std::mem::swap(&mut waiter.waker, waker);
+                if std::mem::take(&mut waiter.called) {
+                    self.serve_caller(ticket, now, wakes);
+                    if !matches!(self.waiters[&ticket].phase, Phase::Waiting) {
+                        return self.poll(ticket, waker, now, wakes);
+                    }
+                }
                 return Polled::Pending;
             }
             Phase::Granted { .. } | Phase::Refused(_) => {
