@@ -50,7 +50,8 @@ impl Acquire {
         let pool = &self.pool;
         let entered = pool.step(|state, now, wakes| {
             let (items, priority) = pool.resolve(state, asked, now)?;
-            let entered = state.enter(&self.owner, items, Standing { priority, yields: self.yields }, now, wakes)?;
+            let entered =
+                state.enter(&self.owner, items, Standing { priority, yields: self.yields }, now, wakes)?;
             Ok(entered.map(|lease| Lease::new(pool.clone(), self.owner.clone(), lease)))
         });
         match entered {

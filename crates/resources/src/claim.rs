@@ -4,8 +4,8 @@ use crate::{
     AcquireError, AcquireTimeoutError, Lease, Owner, Prepared, TryAcquireError,
     acquire::{Acquire, AcquireTimeout},
     pool::Inner,
-    request::Asked,
     raw::set::{Given, Record, Set},
+    request::Asked,
     state::ClaimId,
 };
 use ropewalk_prove::holding;
@@ -152,7 +152,10 @@ impl Claim {
     /// # Cancel safety
     ///
     /// As [`acquire`](Self::acquire).
-    pub async fn acquire_timeout(&mut self, duration: Duration) -> Result<ClaimLease<'_>, AcquireTimeoutError> {
+    pub async fn acquire_timeout(
+        &mut self,
+        duration: Duration,
+    ) -> Result<ClaimLease<'_>, AcquireTimeoutError> {
         if self.take() {
             return Ok(ClaimLease::of(self));
         }

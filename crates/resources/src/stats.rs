@@ -194,7 +194,8 @@ impl ResourcePool {
             let since = state.leases.iter().map(|(_, lease)| lease.since);
             let oldest = since.chain(claims.iter().map(|(_, _, since)| *since)).min();
             let taken = state.claims.iter().map(|(_, claim)| claim.record.taken()).sum::<u64>();
-            let is_known = |at: usize| state.owners[at].leases + state.owners[at].waiters > 0 || state.holds(at);
+            let is_known =
+                |at: usize| state.owners[at].leases + state.owners[at].waiters > 0 || state.holds(at);
             let stats = PoolStats {
                 leases: state.leases.len() + claims.len(),
                 owners: state.owners.iter().filter(|(at, _)| is_known(*at)).count(),

@@ -9,7 +9,11 @@ use ropewalk_resources::{
         word::{View, Word},
     },
 };
-use std::{sync::Arc as StdArc, time::Duration};
+use std::{
+    sync::Arc as StdArc,
+    task::{Context, Waker},
+    time::Duration,
+};
 
 /// A word that is open to takers.
 fn open() -> StdArc<Word> {
@@ -512,6 +516,50 @@ fn nested_claims_vs_each_other() {
         assert!(!(mine && theirs), "one of them can finish");
         assert!(is_idle(&pool) && pool.deadlocks() == u64::from(mine || theirs));
         drop((first, other_first));
+    });
+}
+
+#[test]
+fn nested_shared_claims_vs_each_other() {
+    // Readers have no names in the words: who holds is seen before anybody waits.
+    model(|| {
+        let pool = pool(1);
+        let mut first = claim(&pool, "me", &Request::new().shared("a"));
+        let mut other_first = claim(&pool, "other", &Request::new().shared("b"));
+        let theirs = pool.clone();
+        let t = thread::spawn(move || {
+            let outer = block_on(other_first.acquire()).unwrap();
+            let inner = block_on(theirs.acquire("other", all(&["a"])));
+            let refused = inner.is_err();
+            drop((inner, outer));
+            (refused, other_first)
+        });
+        let outer = block_on(first.acquire()).unwrap();
+        let inner = block_on(pool.acquire("me", all(&["b"])));
+        let mine = inner.is_err();
+        drop((inner, outer));
+        let (theirs, other_first) = t.join().unwrap();
+        assert!(!(mine && theirs) && is_idle(&pool));
+        drop((first, other_first));
+    });
+}
+
+#[test]
+fn yielding_barrier_is_handed_its_lease() {
+    model(|| {
+        let pool = pool(0);
+        let mut large = claim(&pool, "large", &all(&["a"]));
+        let held = pool.try_acquire("holder", all(&["a"])).unwrap();
+        let mut waiting = Box::pin(large.acquire_yielding());
+        assert!(waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        let other = pool.clone();
+        let t = thread::spawn(move || drop(held));
+        let before = other.try_acquire("other", all(&["a"])).is_ok();
+        t.join().unwrap();
+        assert!(!before, "nobody comes before it");
+        assert!(other.try_acquire("other", all(&["a"])).is_err(), "it is handed over");
+        drop(block_on(waiting).unwrap());
+        drop(large);
     });
 }
 

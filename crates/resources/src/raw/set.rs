@@ -21,7 +21,7 @@
 
 use super::word::Word;
 use crate::Mode;
-use ropewalk_prove::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use ropewalk_prove::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::Arc;
 
 const FREE: u32 = 0;
@@ -32,6 +32,7 @@ const VOID: u32 = 2;
 #[derive(Debug)]
 pub struct Record {
     phase: AtomicU32,
+    diverted: AtomicBool,
     taken: AtomicU64,
 }
 
@@ -44,7 +45,7 @@ impl Default for Record {
 impl Record {
     /// Of a set that is not held.
     pub fn new() -> Self {
-        Self { phase: AtomicU32::new(FREE), taken: AtomicU64::new(0) }
+        Self { phase: AtomicU32::new(FREE), diverted: AtomicBool::new(false), taken: AtomicU64::new(0) }
     }
 
     /// Whether a set that keeps a phase is held whole.
@@ -62,6 +63,11 @@ impl Record {
     /// After `give` has said that it was void.
     pub fn reset(&self) {
         self.phase.store(FREE, Ordering::Relaxed);
+    }
+
+    /// Sends its user to the latch to take it, or lets it take it by itself again: a hint, not seen at once.
+    pub fn divert(&self, diverted: bool) {
+        self.diverted.store(diverted, Ordering::Relaxed);
     }
 
     /// How often it was taken.
@@ -111,6 +117,9 @@ impl Set {
         if self.tracked {
             return self.take_tracked(late);
         }
+        if self.record.diverted.load(Ordering::Relaxed) {
+            return false;
+        }
         for (at, step) in self.steps.iter().enumerate() {
             if !step.word.take(Mode::Exclusive, self.holder) {
                 self.back_off(at, late);
@@ -122,6 +131,9 @@ impl Set {
     }
 
     fn take_tracked(&mut self, late: &mut Vec<usize>) -> bool {
+        if self.record.diverted.load(Ordering::Relaxed) {
+            return false;
+        }
         for (at, step) in self.steps.iter().enumerate() {
             if !step.word.take(step.mode, self.holder) {
                 self.back_off(at, late);

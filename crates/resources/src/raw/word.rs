@@ -104,10 +104,9 @@ impl Word {
     pub fn take(&self, mode: Mode, holder: u32) -> bool {
         match mode {
             // Acquire, here and below: pairs with the Releases in `give` and `admit`, for what is protected by it.
-            Mode::Exclusive => self
-                .0
-                .compare_exchange(0, held_by(holder), Ordering::Acquire, Ordering::Relaxed)
-                .is_ok(),
+            Mode::Exclusive => {
+                self.0.compare_exchange(0, held_by(holder), Ordering::Acquire, Ordering::Relaxed).is_ok()
+            }
             Mode::Shared => {
                 self.change(Ordering::Acquire, |word| (word & !READERS == 0).then_some(word + READER))
             }
@@ -122,13 +121,11 @@ impl Word {
     pub fn give(&self, mode: Mode, holder: u32) -> bool {
         match mode {
             // Release, here and below: pairs with the Acquires in `take` and `divert`.
-            Mode::Exclusive => self
-                .0
-                .compare_exchange(held_by(holder), 0, Ordering::Release, Ordering::Relaxed)
-                .is_ok(),
-            mode => self.change(Ordering::Release, |word| {
-                (word & QUEUED == 0).then(|| View(word).without(mode).0)
-            }),
+            Mode::Exclusive => {
+                self.0.compare_exchange(held_by(holder), 0, Ordering::Release, Ordering::Relaxed).is_ok()
+            }
+            mode => self
+                .change(Ordering::Release, |word| (word & QUEUED == 0).then(|| View(word).without(mode).0)),
         }
     }
 

@@ -213,7 +213,16 @@ impl State {
         for item in items.iter().filter(|item| item.mode != Mode::Exclusive) {
             self.slots[item.slot].tracked.push(at);
         }
+        self.divert_claims(owner);
         ClaimId(at)
+    }
+
+    /// What an owner takes while it waits for something else is taken under the latch: its older wait may pass barriers then.
+    /// Where that is not seen in time, [`let_holders_pass`](Self::let_holders_pass) makes up for it.
+    pub(super) fn divert_claims(&self, owner: usize) {
+        let owner = &self.owners[owner];
+        let waits = !owner.waiting.is_empty();
+        owner.claims.iter().for_each(|&claim| self.claims[claim].record.divert(waits));
     }
 
     /// A claim that holds nothing is gone.

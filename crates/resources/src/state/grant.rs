@@ -122,15 +122,11 @@ impl State {
         self.serve_all([ticket].into(), Some(ticket), now, wakes);
     }
 
-    fn serve_all(
-        &mut self,
-        tickets: BTreeSet<u64>,
-        caller: Option<u64>,
-        now: Instant,
-        wakes: &mut Wakes,
-    ) {
-        let mut open =
-            tickets.into_iter().map(|t| (Reverse(self.waiters[&t].standing.priority), t)).collect::<BTreeSet<_>>();
+    fn serve_all(&mut self, tickets: BTreeSet<u64>, caller: Option<u64>, now: Instant, wakes: &mut Wakes) {
+        let mut open = tickets
+            .into_iter()
+            .map(|t| (Reverse(self.waiters[&t].standing.priority), t))
+            .collect::<BTreeSet<_>>();
         let mut several = false;
         while let Some((_, ticket)) = open.pop_first() {
             let waiter = &self.waiters[&ticket];

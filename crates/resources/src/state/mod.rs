@@ -296,7 +296,14 @@ impl State {
         if let Some(&at) = self.owner_by_name.get(name) {
             return at;
         }
-        let fresh = OwnerState { name: name.clone(), held: 0, leases: 0, waiting: Vec::new(), waiters: 0, claims: Vec::new() };
+        let fresh = OwnerState {
+            name: name.clone(),
+            held: 0,
+            leases: 0,
+            waiting: Vec::new(),
+            waiters: 0,
+            claims: Vec::new(),
+        };
         let at = self.owners.insert(fresh);
         self.owner_by_name.insert(name.clone(), at);
         at
@@ -424,7 +431,9 @@ impl State {
         for item in waiter.items.iter() {
             self.slots[item.slot].line.insert(ticket);
         }
-        self.owners[waiter.owner].waiting.push(ticket);
+        let owner = waiter.owner;
+        self.owners[owner].waiting.push(ticket);
+        self.divert_claims(owner);
     }
 
     fn unstand(&mut self, ticket: u64) {
@@ -433,7 +442,9 @@ impl State {
             self.slots[item.slot].line.remove(&ticket);
             self.touched.push(item.slot);
         }
-        self.owners[waiter.owner].waiting.retain(|t| *t != ticket);
+        let owner = waiter.owner;
+        self.owners[owner].waiting.retain(|t| *t != ticket);
+        self.divert_claims(owner);
     }
 
     /// Forgets a waiter that stands in no line.

@@ -113,7 +113,8 @@ fn claim_acquire_vs_release_waits_only_for_the_holder() {
             let held = holding();
             let lease = block_on(mine.acquire()).unwrap();
             let t = thread::spawn(move || {
-                let lease = if yields { block_on(theirs.acquire_yielding()) } else { block_on(theirs.acquire()) };
+                let lease =
+                    if yields { block_on(theirs.acquire_yielding()) } else { block_on(theirs.acquire()) };
                 let held = holding();
                 drop(lease.unwrap());
                 drop(held);
