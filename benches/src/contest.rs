@@ -67,7 +67,7 @@ pub fn per_operation(operations: u64, mut body: impl FnMut(u64)) -> Vec<Sample> 
 }
 
 /// The CPU time that all threads of this process have used.
-fn cpu_nanoseconds() -> u64 {
+pub fn cpu_nanoseconds() -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is a valid, writable `timespec` for the whole call, which keeps no pointer to it.
     let answer = unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) };

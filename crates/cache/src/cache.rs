@@ -52,8 +52,8 @@ impl<K: Hash + Eq, V> Default for Cache<K, V> {
 impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// The value of `key`, cloned.
     ///
-    /// A hit waits for nobody, a miss for a short section of another operation on the same shard at most. With
-    /// [`Policy::Lru`](crate::Policy::Lru) a hit is like a miss.
+    /// It waits for nobody, but for short sections of the shard's latch with [`Policy::Lru`](crate::Policy::Lru) and
+    /// where an entry's time is over, and of the policy's shadows for the sampled keys that miss.
     pub fn get<Q>(&self, key: &Q) -> Option<V>
     where
         K: Borrow<Q>,

@@ -13,28 +13,25 @@
 
 use crate::{
     CacheStats, Cause, Policy,
-    entry::{Held, Seen, Trash},
+    entry::{Held, Trash},
     flight::Flight,
+    look::records,
     nest::Waits,
     policy::{Evict, Ticks, Trace},
     raw::{
         budget::Budget,
         contained::contain,
         hazard::Records,
-        table::{self, Found, Reader, Table},
+        table::{Reader, Table},
     },
-    shard::{Link, Look, NEVER, Shard, Spot, Times, tag},
-    tune::{Fed, GHOSTS_MIN, Tuner},
+    shard::{Link, NEVER, Shard, Spot, Times},
+    tune::{GHOSTS_MIN, Tuner},
 };
 use parking_lot::{Mutex, MutexGuard};
 use ropewalk_measure::{Counter, Histogram};
 use ropewalk_sync::Clock;
 use std::{
-    cell::Cell,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -64,11 +61,11 @@ pub(crate) struct Config<K, V> {
 pub(crate) struct Core<K, V> {
     shards: Box<[Padded<K, V>]>,
     /// What hits look at, without the latch of the shard.
-    readers: Box<[Reader<Held<K, V>>]>,
+    pub(crate) readers: Box<[Reader<Held<K, V>>]>,
     records: Records,
-    trace: Trace,
+    pub(crate) trace: Trace,
     /// Idle time in nanoseconds, `NEVER` for none.
-    idle: u64,
+    pub(crate) idle: u64,
     pub(crate) budget: Arc<Budget>,
     pub(crate) clock: Clock,
     origin: Instant,
@@ -87,6 +84,8 @@ pub(crate) struct Core<K, V> {
 /// What is counted outside of the shards.
 #[derive(Default)]
 pub(crate) struct Tally {
+    /// Lookups that found nothing without a latch.
+    pub(crate) misses: Counter,
     pub(crate) loads: Counter,
     pub(crate) load_failures: Counter,
     pub(crate) shared_loads: Counter,
@@ -118,7 +117,15 @@ impl<K, V> Core<K, V> {
                 let order = order(config.policy, share, config.shards);
                 // There are 1,024 at most.
                 let Table { reader, writer } = Table::new(u32::try_from(at).unwrap_or(0), &records);
-                let shard = Shard::new(writer, order, share, budget.clone(), idle, records.count());
+                let shard = Shard::new(
+                    writer,
+                    order,
+                    share,
+                    budget.clone(),
+                    idle,
+                    records.count(),
+                    config.listener.is_some(),
+                );
                 (Padded(Mutex::new(shard)), reader)
             })
             .unzip();
@@ -164,7 +171,7 @@ impl<K, V> Core<K, V> {
         u64::from(weight) > self.budget.capacity()
     }
 
-    fn index(&self, hash: u64) -> usize {
+    pub(crate) fn index(&self, hash: u64) -> usize {
         // The bits between those that choose the bucket and those that tag it.
         let middle = (hash >> 16) & 0xFFFF_FFFF;
         ((middle * self.shards.len() as u64) >> 32) as usize
@@ -196,116 +203,6 @@ impl<K, V> Core<K, V> {
             shard = self.lock(hash);
         }
         (shard, None)
-    }
-
-    /// One counted lookup. A hit waits for nobody, unless the policy moves entries on hits.
-    #[inline]
-    pub(crate) fn find(&self, hash: u64, is_key: impl Fn(&K) -> bool) -> Option<Seen<'_, K, V>> {
-        if let Some(at) = self.hit(hash, &is_key) {
-            return Some(Seen::InPlace(at));
-        }
-        self.find_latched(hash, is_key).map(Seen::Shared)
-    }
-
-    /// A counted hit without a latch; `None` leaves no trace.
-    #[inline]
-    fn hit(&self, hash: u64, is_key: &impl Fn(&K) -> bool) -> Option<table::Look<'_, Held<K, V>>> {
-        if self.trace == Trace::Move {
-            return None;
-        }
-        let reader = &self.readers[self.index(hash)];
-        let found = reader.find(stripe(), tag(hash), |held| is_key(&held.key));
-        let Found::Entry(at) = found else { return None };
-        if self.is_over(&at) {
-            return None;
-        }
-        match self.trace {
-            Trace::Stamp => {
-                let stamp = reader.stamp();
-                if at.mark() < stamp {
-                    at.set_mark(stamp);
-                }
-            }
-            Trace::Count(most) => {
-                let uses = at.mark();
-                if uses < most {
-                    at.set_mark(uses + 1);
-                }
-            }
-            Trace::Move => {}
-        }
-        if self.idle != NEVER {
-            at.touch(self.now());
-        }
-        at.count();
-        self.tuner.hit(hash, || at.with(|held| held.weight));
-        Some(at)
-    }
-
-    /// Whether the time of an entry is over. Time is asked only where there is one.
-    #[inline]
-    fn is_over(&self, at: &table::Look<'_, Held<K, V>>) -> bool {
-        let expires = at.expires();
-        if self.idle == NEVER && expires == NEVER {
-            return false;
-        }
-        expires.min(at.accessed().saturating_add(self.idle)) <= self.now()
-    }
-
-    /// A lookup that finds under the latch what there is.
-    #[cold]
-    fn find_latched(&self, hash: u64, is_key: impl Fn(&K) -> bool) -> Option<Held<K, V>> {
-        let (found, fed) = self.find_unfed(hash, is_key);
-        self.tuner.looked(hash, fed);
-        found
-    }
-
-    fn find_unfed(&self, hash: u64, is_key: impl Fn(&K) -> bool) -> (Option<Held<K, V>>, Fed) {
-        let look = self.lock(hash).look(hash, || self.now());
-        match look {
-            Look::Absent => (None, Fed::Miss),
-            Look::Stale => (None, Fed::Stale),
-            Look::One(held, _) if is_key(&held.key) => {
-                let weight = held.weight;
-                (Some(held), Fed::Hit(weight))
-            }
-            Look::One(held, hit) => {
-                self.lock(hash).undo(&hit);
-                drop(held);
-                (None, Fed::Miss)
-            }
-            Look::Several => {
-                let now = self.now();
-                let (mut shard, spot) = self.lock_at(hash, is_key);
-                match spot {
-                    None => {
-                        shard.counts.misses += 1;
-                        (None, Fed::Miss)
-                    }
-                    Some(spot) if shard.read_at(spot, now) => {
-                        let held = shard.at(spot);
-                        let weight = held.weight;
-                        (Some(held), Fed::Hit(weight))
-                    }
-                    Some(_) => (None, Fed::Stale),
-                }
-            }
-        }
-    }
-
-    /// A lookup that leaves no trace, and waits for nobody while a record is free.
-    pub(crate) fn glance(&self, hash: u64, is_key: impl Fn(&K) -> bool) -> Option<Seen<'_, K, V>> {
-        let reader = &self.readers[self.index(hash)];
-        match reader.find(stripe(), tag(hash), |held| is_key(&held.key)) {
-            Found::Entry(at) => (!self.is_over(&at)).then_some(Seen::InPlace(at)),
-            Found::Absent => None,
-            Found::Crowded => {
-                let now = self.now();
-                let chain = self.lock(hash).chain(hash);
-                let link = chain.into_iter().find(|link| is_key(&link.held.key))?;
-                (link.deadline > now).then_some(Seen::Shared(link.held))
-            }
-        }
     }
 
     /// Links an entry, or puts it in the place of the key's present one; tells whether it did.
@@ -579,6 +476,7 @@ impl<K, V> Core<K, V> {
             listener_panics: self.tally.listener_panics.value(),
             capacity: self.budget.capacity(),
             hits: self.records.hits(),
+            misses: self.tally.misses.value(),
             ..CacheStats::default()
         };
         for Padded(shard) in &self.shards {
@@ -601,29 +499,6 @@ impl<K, V> Core<K, V> {
     pub(crate) fn len(&self) -> usize {
         self.shards.iter().map(|shard| shard.0.lock().len()).sum()
     }
-}
-
-/// Records for readers: so many that hardly ever all are taken.
-fn records() -> usize {
-    const PER_PROCESSOR: usize = 4;
-    std::thread::available_parallelism().map_or(1, usize::from).saturating_mul(PER_PROCESSOR).clamp(8, 256)
-}
-
-/// The record that this thread tries first. Threads are dealt out in turn; one that is being torn down tries the first.
-#[inline]
-fn stripe() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    const UNKNOWN: usize = usize::MAX;
-    thread_local! {
-        static MINE: Cell<usize> = const { Cell::new(UNKNOWN) };
-    }
-    let mine = |mine: &Cell<usize>| {
-        if mine.get() == UNKNOWN {
-            mine.set(NEXT.fetch_add(1, Relaxed) & (UNKNOWN >> 1));
-        }
-        mine.get()
-    };
-    MINE.try_with(mine).unwrap_or(0)
 }
 
 /// A part of the capacity.

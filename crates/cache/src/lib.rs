@@ -37,19 +37,19 @@
 //!
 //! | operation | waits for | linearization point | on cancel | on a panic of user code |
 //! |---|---|---|---|---|
-//! | `get`, `with` that hit; `peek`, `contains` | nobody: lock-free (see below) | the look at the cell that leads to the entry | - | the caller's; a lookup may stay counted |
-//! | `get`, `with` that miss | a short section of another operation on the shard | the look under the shard's latch | - | the caller's; a lookup may stay counted |
+//! | `get`, `with`, `peek`, `contains` | nobody: lock-free (see below) | the look at the cell that leads to the entry | - | the caller's; a lookup may stay counted |
 //! | `insert`, `remove`, `invalidate` | short sections | linking or unlinking under the latch | - | the caller's; nothing is changed |
 //! | `invalidate_all`, `retain` | short sections, 128 slots each | per key, during the call | - | the caller's; what was done stays done |
 //! | `get_or_load` and its forms | the flight's leader | the look, or the landing | a waiter leaves; a leader's place passes on | the caller's; the next in line loads |
 //! | listener, `Drop` of what left | - | - | - | contained |
 //!
-//! * **A hit waits for nobody**, whatever key and value are: it walks the shard's index, names the entry's slot in a hazard
+//! * **A read waits for nobody**, whatever key and value are: it walks the shard's index, names the entry's slot in a hazard
 //!   record (Michael, "Hazard Pointers", 2004) and looks at the entry in place. It costs one compare-exchange on a cache
 //!   line of the thread's own and one store there, and one more store to the entry when that changes what the policy
 //!   knows. Proved lock-free on the core that ships (`raw::table`). It takes the shard's latch after all with
 //!   [`Policy::Lru`], which moves entries on hits; when all records, four a processor, are taken by looks inside of looks
-//!   or stalled ones; and to tell that an entry's time is over. With a time to live it reads the clock; with a time to idle
+//!   or stalled ones; and to count an entry whose time is over. A miss of a sampled key waits for whoever feeds the shadows.
+//!   With a time to live it reads the clock; with a time to idle
 //!   it also raises the entry's last use by a compare-exchange. Hits on sampled keys feed the shadows, unless another does.
 //! * **A reader that stalls** in a look keeps the one entry that it looks at, and keeps nobody from anything. What left the
 //!   cache is let go at once when it was removed, and gathered when it made room, up to one entry for each record or a 16th
@@ -80,6 +80,7 @@ mod error;
 mod flight;
 mod load;
 mod loading;
+mod look;
 mod nest;
 mod policy;
 #[doc(hidden)]

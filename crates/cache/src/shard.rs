@@ -6,8 +6,8 @@
 //! as its `seq` is: every link and every replacement stamps its slot anew.
 //!
 //! Hits pass the latch by, in the table's other half (`raw::table`). So what is unlinked here may still
-//! be looked at: a share of it is handed out in the caller's `Trash` at once, and the table's own when
-//! nobody looks any more ([`Shard::collect`]). Nothing is dropped here.
+//! be looked at: a share of it is handed out in the caller's `Trash` at once, if it is of use, and the
+//! table's own when nobody looks any more ([`Shard::collect`]). Nothing is dropped here.
 
 use crate::{
     entry::{Cause, Held, Trash},
@@ -136,6 +136,8 @@ pub(crate) struct Shard<K, V> {
     /// What was unlinked since the last look at the records: how many, and their weight.
     gathered: (usize, u64),
     gathered_max: usize,
+    /// Whether there is a listener.
+    listens: bool,
     pub(crate) counts: Counts,
 }
 
@@ -162,6 +164,7 @@ impl<K, V> Shard<K, V> {
         budget: Arc<Budget>,
         idle: u64,
         gathered_max: usize,
+        listens: bool,
     ) -> Self {
         let mut new = Self {
             table,
@@ -177,6 +180,7 @@ impl<K, V> Shard<K, V> {
             flights: ByHash::default(),
             gathered: (0, 0),
             gathered_max,
+            listens,
             counts: Counts::default(),
         };
         new.publish();
@@ -345,14 +349,14 @@ impl<K, V> Shard<K, V> {
     pub(crate) fn replace(&mut self, spot: Spot, entry: Held<K, V>, times: Times, trash: &mut Trash<K, V>) {
         let cause = if self.lives(spot, times.now) { Cause::Replaced } else { Cause::Expired };
         let (hash, weight) = (entry.hash, entry.weight);
-        let old = self.held(spot.slot);
+        let (_, old) = self.hash_and_weight(spot.slot);
+        self.tell(spot.slot, cause, trash);
         self.leave(spot.slot);
         let slot = self.table.replace(tag(hash), spot.slot, entry, times.expires, times.now);
         self.enter(slot);
-        self.weight = self.weight - u64::from(old.weight) + u64::from(weight);
-        self.gather(old.weight);
+        self.weight = self.weight - u64::from(old) + u64::from(weight);
+        self.gather(old);
         self.counts.left(cause);
-        trash.gone.push((old, cause));
         self.order.moved(spot.slot, slot);
         self.order.reweigh(slot, weight);
         self.order.hit(slot, &self.table);
@@ -482,14 +486,21 @@ impl<K, V> Shard<K, V> {
     }
 
     fn unlink(&mut self, slot: u32, cause: Cause, trash: &mut Trash<K, V>) {
-        let held = self.held(slot);
+        let (hash, weight) = self.hash_and_weight(slot);
+        self.tell(slot, cause, trash);
         self.leave(slot);
-        self.table.unlink(tag(held.hash), slot);
-        self.weight -= u64::from(held.weight);
-        self.gather(held.weight);
-        self.budget.release(u64::from(held.weight));
+        self.table.unlink(tag(hash), slot);
+        self.weight -= u64::from(weight);
+        self.gather(weight);
+        self.budget.release(u64::from(weight));
         self.counts.left(cause);
-        trash.gone.push((held, cause));
+    }
+
+    /// Hands a share of what leaves out, to whom it is of use.
+    fn tell(&self, slot: u32, cause: Cause, trash: &mut Trash<K, V>) {
+        if self.listens || matches!(cause, Cause::Expired | Cause::Explicit) {
+            trash.gone.push((self.held(slot), cause));
+        }
     }
 
     fn wake_at(&mut self, slot: u32, wake: u64) {

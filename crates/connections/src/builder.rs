@@ -3,24 +3,24 @@
 use crate::{
     driver::Exec,
     error::{BuildError, ResizeError},
-    holder::Alarm,
     lane::Lane,
     manager::{Managed, Role},
     pool::{Handle, Pool},
     raw::shelf::MAX_PLACES,
     shared::Shared,
     state::State,
+    tick::{Alarm, NEVER, Origin, Tick, span},
     waits::Held,
     workers::Workers,
 };
 use ropewalk_measure::Histogram;
-use ropewalk_sync::{Background, Clock, Event, Signal, Spawn, Threads};
+use ropewalk_sync::{Background, Clock, Deadlines, Event, Signal, Spawn, Threads};
 use std::{
     fmt,
     hash::{BuildHasher, RandomState},
     ops::RangeInclusive,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{Arc, Weak},
     time::Duration,
 };
 
@@ -58,15 +58,15 @@ pub(crate) type OnLeak = Arc<dyn Fn(&Held) + Send + Sync>;
 pub(crate) struct Config {
     pub(crate) name: String,
     pub(crate) acquire_timeout: Duration,
-    pub(crate) idle_timeout: Duration,
+    pub(crate) idle_timeout: Tick,
     pub(crate) max_lifetime: Duration,
     pub(crate) jitter: f64,
-    pub(crate) check_after: Option<Duration>,
-    pub(crate) check_every: Duration,
+    pub(crate) check_after: Tick,
+    pub(crate) check_every: Tick,
     pub(crate) order: IdleOrder,
     pub(crate) max_waiters: usize,
-    pub(crate) regrant_after: Duration,
-    pub(crate) leak_after: Duration,
+    pub(crate) regrant_after: Tick,
+    pub(crate) leak_after: Tick,
     pub(crate) on_leak: Option<OnLeak>,
     pub(crate) on_failure: OnConnectFailure,
     pub(crate) close_timeout: Duration,
@@ -104,15 +104,15 @@ impl<M: Managed> Builder<M> {
             config: Config {
                 name: "pool".to_owned(),
                 acquire_timeout: Duration::from_secs(30),
-                idle_timeout: Duration::from_secs(600),
+                idle_timeout: span(Duration::from_secs(600)),
                 max_lifetime: Duration::from_secs(1_800),
                 jitter: 0.1,
-                check_after: None,
-                check_every: Duration::from_secs(30),
+                check_after: NEVER,
+                check_every: span(Duration::from_secs(30)),
                 order: IdleOrder::default(),
                 max_waiters: usize::MAX,
-                regrant_after: Duration::from_millis(100),
-                leak_after: Duration::MAX,
+                regrant_after: span(Duration::from_millis(100)),
+                leak_after: NEVER,
                 on_leak: None,
                 on_failure: OnConnectFailure::default(),
                 close_timeout: Duration::from_secs(10),
@@ -155,7 +155,7 @@ impl<M: Managed> Builder<M> {
 
     /// How long a connection beyond the least may lie idle. Default 10 min; `Duration::MAX` for ever.
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
-        self.config.idle_timeout = timeout;
+        self.config.idle_timeout = span(timeout);
         self
     }
 
@@ -176,7 +176,7 @@ impl<M: Managed> Builder<M> {
     /// How often the idle connections are checked in the background, one at a time and only while
     /// nobody waits. Default 30 s; `Duration::MAX` never.
     pub fn check_every(mut self, interval: Duration) -> Self {
-        self.config.check_every = interval;
+        self.config.check_every = span(interval);
         self
     }
 
@@ -197,13 +197,13 @@ impl<M: Managed> Builder<M> {
     /// survives at least once and at most twice this long. The waiter keeps its place at the head.
     /// Default 100 ms; `Duration::MAX` never.
     pub fn regrant_after(mut self, interval: Duration) -> Self {
-        self.config.regrant_after = interval;
+        self.config.regrant_after = span(interval);
         self
     }
 
     /// Reports a connection held for longer than this, once for each time it is taken. Default: never.
     pub fn leak_after(mut self, held: Duration) -> Self {
-        self.config.leak_after = held;
+        self.config.leak_after = span(held);
         self
     }
 
@@ -266,14 +266,14 @@ impl<M: Managed> Builder<M> {
             return Err(BuildError::Size { min, max });
         }
         let positive = [
-            ("connect_timeout", self.connect_timeout),
-            ("check_timeout", self.check_timeout),
+            ("connect_timeout", span(self.connect_timeout)),
+            ("check_timeout", span(self.check_timeout)),
             ("check_every", self.config.check_every),
-            ("max_lifetime", self.config.max_lifetime),
+            ("max_lifetime", span(self.config.max_lifetime)),
             ("regrant_after", self.config.regrant_after),
             ("leak_after", self.config.leak_after),
         ];
-        if let Some((name, _)) = positive.iter().find(|(_, value)| value.is_zero()) {
+        if let Some((name, _)) = positive.iter().find(|&&(_, value)| value == 0) {
             return Err(BuildError::Zero(name));
         }
         if self.config.max_waiters == 0 {
@@ -283,41 +283,52 @@ impl<M: Managed> Builder<M> {
             return Err(BuildError::NoSpawner);
         }
         let config = Config {
-            check_after: self.check.unwrap_or_else(|| self.manager.check_after()),
+            check_after: self.check.unwrap_or_else(|| self.manager.check_after()).map_or(NEVER, span),
             max_stuck: self.max_stuck.unwrap_or(max).min(MAX_STUCK),
             ..self.config
         };
         let seed = self.seed.unwrap_or_else(|| RandomState::new().hash_one(0u8));
         let has_writer = self.manager.has_writer();
-        let origin = self.clock.now();
-        let lane = |role, min, max, seed| {
-            let alarm = Alarm::new(origin);
-            Lane::new(config.order, alarm.clone(), |places| State::new(role, min, max, seed, alarm, places))
-        };
-        let lanes: Vec<_> = match (has_writer, max) {
-            (false, _) => vec![lane(Role::Any, min, max, seed)],
-            (true, 1) => vec![lane(Role::Writer, min, max, seed)],
+        // The least, the most and what differs in the seed, by role.
+        let roles = match (has_writer, max) {
+            (false, _) => vec![(Role::Any, min, max, seed)],
+            (true, 1) => vec![(Role::Writer, min, max, seed)],
             (true, _) => vec![
-                lane(Role::Any, min.saturating_sub(1), max - 1, seed),
-                lane(Role::Writer, min.min(1), 1, seed ^ 1),
+                (Role::Any, min.saturating_sub(1), max - 1, seed),
+                (Role::Writer, min.min(1), 1, seed ^ 1),
             ],
         };
         let spawner = self.spawner.unwrap_or_else(|| Arc::new(Threads::new(&self.clock)));
-        let shared = Arc::new(Shared {
-            manager: Arc::new(self.manager),
-            exec: Exec {
-                clock: self.clock.clone(),
-                spawner: spawner.clone(),
-                workers: Workers::new(&self.clock, max),
-                connect_timeout: self.connect_timeout,
-                check_timeout: self.check_timeout,
-            },
-            config,
-            lanes: lanes.into(),
-            owners: Arc::default(),
-            keeper: Signal::new(),
-            drained: Event::new(),
-            waits: Histogram::new(),
+        let (clock, order) = (self.clock, config.order);
+        let origin = Origin(clock.now());
+        let shared = Arc::new_cyclic(|shared: &Weak<Shared<M>>| {
+            let lane = |(at, (role, min, max, seed))| {
+                let (alarm, shared) = (Alarm::new(), shared.clone());
+                let expire = move |now| {
+                    let shared = shared.upgrade()?;
+                    origin.instant(shared.expire(at, origin.tick(now)))
+                };
+                let deadlines = Deadlines::new(&clock, expire);
+                let state = |alarm, places| State::new(role, min, max, seed, alarm, places);
+                Lane::new(order, alarm, deadlines, state)
+            };
+            Shared {
+                manager: Arc::new(self.manager),
+                lanes: roles.into_iter().enumerate().map(lane).collect(),
+                exec: Exec {
+                    clock: clock.clone(),
+                    spawner: spawner.clone(),
+                    workers: Workers::new(&clock, max),
+                    connect_timeout: self.connect_timeout,
+                    check_timeout: self.check_timeout,
+                },
+                config,
+                origin,
+                owners: Arc::default(),
+                keeper: Signal::new(),
+                drained: Event::new(),
+                waits: Histogram::new(),
+            }
         });
         let keeper = catch_unwind(AssertUnwindSafe(|| {
             Background::spawn("ropewalk-pool", &*spawner, crate::keeper::keep(shared.clone()))

@@ -60,7 +60,7 @@ impl<M: Managed> Conn<M> {
     pub fn history(&self) -> (u64, Duration) {
         let lease = self.here();
         let entry = lease.entry();
-        (entry.meta.uses, lease.shared.now().saturating_duration_since(entry.meta.opened))
+        (entry.meta.uses, Duration::from_nanos(lease.shared.now().saturating_sub(entry.meta.opened)))
     }
 
     fn here(&self) -> &Lease<M> {

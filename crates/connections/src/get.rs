@@ -8,9 +8,11 @@ use crate::{
     pool::Pool,
     shared::{Entered, Grant, Refusal, Shared},
     state::Party,
+    tick::span,
 };
 use ropewalk_sync::{Cancelled, Polled, Ticket};
 use std::{
+    future::poll_fn,
     panic::Location,
     pin::Pin,
     sync::Arc,
@@ -28,44 +30,54 @@ pub(crate) async fn acquire<M: Managed>(
     let shared = &pool.handle.shared;
     let lane = shared.lane_of(role);
     let since = shared.now();
-    let party = Party { owner: pool.owner.clone(), location, since };
-    let ticket = match shared.enter(lane, party)? {
+    let party =
+        Party { owner: pool.owner.clone(), location, since, deadline: since.saturating_add(span(limit)) };
+    let unfit = match shared.take(lane, &party) {
+        Ok(lease) => return Ok(Conn::new(lease)),
+        Err(unfit) => unfit,
+    };
+    let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
+    let ticket = match shared.enter(lane, party, unfit, waker)? {
         Entered::Served(lease) => return Ok(Conn::new(lease)),
         Entered::Waiting(ticket) => ticket,
     };
-    let wait = Wait { shared: shared.clone(), lane, owner: pool.owner.clone(), ticket: Some(ticket) };
-    let outcome = shared.exec.clock.timeout(limit, wait).await;
-    let waited = shared.now().saturating_duration_since(since);
-    shared.waits.record_duration(waited);
+    let wait = Wait { shared, lane, owner: pool.owner.clone(), ticket: Some(ticket), is_new: true };
+    let outcome = wait.await;
+    let waited = shared.now().saturating_sub(since);
+    shared.waits.record(waited);
     match outcome {
-        Ok(Ok(lease)) => Ok(Conn::new(lease)),
-        Ok(Err(Refusal::Closed)) => Err(GetError::Closed),
-        Ok(Err(Refusal::Connect(cause, attempts))) => Err(GetError::Connect { cause, attempts }),
-        Err(_elapsed) => Err(shared.explain(lane, waited)),
+        Ok(lease) => Ok(Conn::new(lease)),
+        Err(Refusal::Closed) => Err(GetError::Closed),
+        Err(Refusal::Connect(cause, attempts)) => Err(GetError::Connect { cause, attempts }),
+        Err(Refusal::TimedOut) => Err(shared.explain(lane, Duration::from_nanos(waited))),
     }
 }
 
 /// A place in the line. Dropped with a grant in hand, it passes the grant on.
-struct Wait<M: Managed> {
-    shared: Arc<Shared<M>>,
+struct Wait<'a, M: Managed> {
+    shared: &'a Arc<Shared<M>>,
     lane: usize,
     owner: Option<Arc<Owner>>,
     ticket: Option<Ticket<Party, Grant<M>>>,
+    /// It has joined in this very poll, with the waker of this poll.
+    is_new: bool,
 }
 
-impl<M: Managed> Future for Wait<M> {
+impl<M: Managed> Future for Wait<'_, M> {
     type Output = Result<Lease<M>, Refusal<M::Error>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if std::mem::take(&mut self.is_new) {
+            return Poll::Pending;
+        }
         loop {
             let Some(ticket) = &self.ticket else { return Poll::Pending };
             match self.shared.lanes[self.lane].poll(ticket, cx) {
                 Polled::Ready(grant) => {
                     self.ticket = None;
+                    let owner = self.owner.take();
                     return Poll::Ready(
-                        grant.map(|entry| {
-                            Lease::new(self.shared.clone(), self.lane, entry, self.owner.take())
-                        }),
+                        grant.map(|entry| Lease::new(self.shared.clone(), self.lane, entry, owner)),
                     );
                 }
                 Polled::Pending => return Poll::Pending,
@@ -75,7 +87,7 @@ impl<M: Managed> Future for Wait<M> {
     }
 }
 
-impl<M: Managed> Drop for Wait<M> {
+impl<M: Managed> Drop for Wait<'_, M> {
     fn drop(&mut self) {
         let Some(ticket) = self.ticket.take() else { return };
         if let Cancelled::Granted(Ok(entry)) = self.shared.lanes[self.lane].cancel(ticket) {

@@ -1,6 +1,10 @@
 //! Who holds which connection, for reports: kept beside the connection's place, so that taking one needs no latch.
 
-use crate::{raw::whence::Whence, state::Party};
+use crate::{
+    raw::whence::Whence,
+    state::Party,
+    tick::{NEVER, Tick},
+};
 use std::{
     collections::HashMap,
     panic::Location,
@@ -8,61 +12,12 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
 };
-
-/// Instants as nanoseconds since the pool was built.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Origin(pub(crate) Instant);
-
-/// The instant that never comes.
-pub(crate) const NEVER: u64 = u64::MAX;
-
-impl Origin {
-    pub(crate) fn nanos(self, at: Instant) -> u64 {
-        u64::try_from(at.saturating_duration_since(self.0).as_nanos()).unwrap_or(NEVER)
-    }
-
-    pub(crate) fn instant(self, nanos: u64) -> Option<Instant> {
-        if nanos == NEVER { None } else { self.0.checked_add(Duration::from_nanos(nanos)) }
-    }
-}
-
-/// When the keeper looks next, lowered by whoever knows of something earlier.
-#[derive(Clone, Debug)]
-pub(crate) struct Alarm {
-    at: Arc<AtomicU64>,
-    pub(crate) origin: Origin,
-}
-
-impl Alarm {
-    pub(crate) fn new(origin: Instant) -> Self {
-        Self { at: Arc::new(AtomicU64::new(NEVER)), origin: Origin(origin) }
-    }
-
-    /// Makes it `at` at the latest; tells whether the keeper must be rung for it.
-    pub(crate) fn lower(&self, at: Option<Instant>) -> bool {
-        at.is_some_and(|at| {
-            let at = self.origin.nanos(at);
-            // The look spares the keeper's line: mostly something earlier is due already.
-            at < self.at.load(Ordering::Relaxed) && at < self.at.fetch_min(at, Ordering::Relaxed)
-        })
-    }
-
-    /// The keeper begins to look at everything: what it does not see will ring.
-    pub(crate) fn reset(&self) {
-        self.at.store(NEVER, Ordering::Relaxed);
-    }
-
-    pub(crate) fn at(&self) -> Option<Instant> {
-        self.origin.instant(self.at.load(Ordering::Relaxed))
-    }
-}
 
 /// Who holds the connection of a place. A reader may see it change; a report is a look in passing.
 #[derive(Debug, Default)]
 pub(crate) struct Holder {
-    /// Nanoseconds since the pool was built, plus 1; 0 for nobody.
+    /// A tick plus 1; 0 for nobody.
     since: AtomicU64,
     location: Whence<Location<'static>>,
     /// 0 for one without a name.
@@ -71,7 +26,7 @@ pub(crate) struct Holder {
 }
 
 impl Holder {
-    pub(crate) fn set(&self, since: u64, location: &'static Location<'static>, owner: Option<&Owner>) {
+    pub(crate) fn set(&self, since: Tick, location: &'static Location<'static>, owner: Option<&Owner>) {
         self.location.set(location);
         self.owner.store(owner.map_or(0, |owner| owner.id), Ordering::Relaxed);
         self.is_reported.store(false, Ordering::Relaxed);
@@ -80,13 +35,13 @@ impl Holder {
     }
 
     /// Nobody any more; gives since when it was held.
-    pub(crate) fn clear(&self) -> Option<u64> {
+    pub(crate) fn clear(&self) -> Option<Tick> {
         let since = self.since.load(Ordering::Relaxed).checked_sub(1);
         self.since.store(0, Ordering::Relaxed);
         since
     }
 
-    pub(crate) fn since(&self) -> Option<u64> {
+    pub(crate) fn since(&self) -> Option<Tick> {
         // Acquire: pairs with the Release in `set`.
         self.since.load(Ordering::Acquire).checked_sub(1)
     }
@@ -100,11 +55,11 @@ impl Holder {
         self.is_reported.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn look(&self, origin: Origin, owners: &Arc<Owners>) -> Option<Party> {
-        let since = origin.instant(self.since()?)?;
+    pub(crate) fn look(&self, owners: &Owners) -> Option<Party> {
+        let since = self.since()?;
         let location = self.location.get()?;
         let owner = owners.of(self.owner.load(Ordering::Relaxed));
-        Some(Party { owner, location, since })
+        Some(Party { owner, location, since, deadline: NEVER })
     }
 }
 

@@ -11,30 +11,26 @@ use crate::{
     shared::{Refusal, Shared, drop_quietly},
     state::{CHECKING, Entry, Phase, Todo},
     stats::CloseCause,
+    tick::{NEVER, Tick},
     waits::Held,
 };
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
-    time::Instant,
 };
 
 pub(crate) async fn keep<M: Managed>(shared: Arc<Shared<M>>) {
     while !shared.drained.is_set() {
         let now = shared.now();
-        let mut next = None;
-        for lane in 0..shared.lanes.len() {
-            let alarm = shared.upkeep(lane, now);
-            next = [next, alarm].into_iter().flatten().min();
-        }
+        let next = (0..shared.lanes.len()).map(|lane| shared.upkeep(lane, now)).min().unwrap_or(NEVER);
         // Being rung and waking by time lead to the same look around.
-        let _ = shared.exec.clock.timeout_at(next, shared.keeper.notified()).await;
+        let _ = shared.exec.clock.timeout_at(shared.origin.instant(next), shared.keeper.notified()).await;
     }
 }
 
 impl<M: Managed> Shared<M> {
     /// Does what is due in a lane; tells when to look again.
-    fn upkeep(self: &Arc<Self>, lane: usize, now: Instant) -> Option<Instant> {
+    fn upkeep(self: &Arc<Self>, lane: usize, now: Tick) -> Tick {
         let mut todo = Todo::default();
         let mut leaks = Vec::new();
         let mut q = self.lanes[lane].lock();
@@ -79,11 +75,11 @@ impl<M: Managed> Shared<M> {
         &self,
         q: &mut Section<'_, M>,
         lane: usize,
-        now: Instant,
+        now: Tick,
         todo: &mut Todo<M::Conn>,
     ) -> Vec<Refusal<M::Error>> {
         let mut refusals = Vec::new();
-        if q.patrol_at.is_none_or(|at| now < at) {
+        if now < q.patrol_at {
             return refusals;
         }
         for (_, grant) in q.revoke_stale() {
@@ -98,10 +94,10 @@ impl<M: Managed> Shared<M> {
         }
         q.patrols = q.patrols.saturating_sub(1);
         let busy = !q.is_empty() || q.patrols > 0;
-        q.patrol_at = if busy { now.checked_add(self.config.regrant_after) } else { None };
+        q.patrol_at = if busy { now.saturating_add(self.config.regrant_after) } else { NEVER };
         if !q.is_empty() {
-            let trusted = now.checked_sub(self.config.regrant_after);
-            let missing = q.wanted(q.len(), trusted, now);
+            let trusted = now.saturating_sub(self.config.regrant_after);
+            let missing = q.wanted(q.len(), Some(trusted), now);
             q.open(missing, self.bounds(), now, todo);
         }
         refusals
@@ -114,7 +110,7 @@ impl<M: Managed> Shared<M> {
     fn give_up_stuck(
         &self,
         q: &mut Section<'_, M>,
-        now: Instant,
+        now: Tick,
         todo: &mut Todo<M::Conn>,
     ) -> Vec<ConnectError<M::Error>> {
         let mut old = Vec::new();
@@ -126,7 +122,7 @@ impl<M: Managed> Shared<M> {
                     Phase::Checking | Phase::Resetting | Phase::Closing(_) => bounds.check,
                     Phase::Serving => return None,
                 };
-                since.checked_add(bound).is_some_and(|at| at <= now).then_some(slot)
+                (since.saturating_add(bound) <= now).then_some(slot)
             });
             let Some(slot) = overdue else { break };
             let phase = q.release(slot);
@@ -134,7 +130,7 @@ impl<M: Managed> Shared<M> {
             self.exec.workers.lost_one();
             match phase {
                 Some(Phase::Opening) => {
-                    old.extend(self.failed(q, ConnectError::TimedOut(bounds.connect), now, todo));
+                    old.extend(self.failed(q, ConnectError::TimedOut(self.exec.connect_timeout), now, todo));
                 }
                 Some(Phase::Checking) => {
                     q.tally.checks_failed += 1;
@@ -153,14 +149,14 @@ impl<M: Managed> Shared<M> {
         &self,
         q: &mut Section<'_, M>,
         idle: &mut Vec<Entry<M::Conn>>,
-        now: Instant,
+        now: Tick,
         todo: &mut Todo<M::Conn>,
     ) {
         // Those that have lain for longest first.
         for at in (0..idle.len()).rev() {
             let meta = &idle[at].meta;
-            let old = meta.expires.is_some_and(|expires| expires <= now);
-            let rested = meta.idle_since.checked_add(self.config.idle_timeout).is_some_and(|end| end <= now);
+            let old = meta.expires <= now;
+            let rested = meta.idle_since.saturating_add(self.config.idle_timeout) <= now;
             let cause = if old {
                 CloseCause::Lifetime
             } else if rested && q.staying() > q.min {
@@ -179,14 +175,13 @@ impl<M: Managed> Shared<M> {
         &self,
         q: &mut Section<'_, M>,
         idle: &mut Vec<Entry<M::Conn>>,
-        now: Instant,
+        now: Tick,
         todo: &mut Todo<M::Conn>,
     ) {
         if !q.is_empty() || q.count(CHECKING) > 0 {
             return;
         }
-        let due =
-            |verified: Instant| verified.checked_add(self.config.check_every).is_some_and(|at| at <= now);
+        let due = |verified: Tick| verified.saturating_add(self.config.check_every) <= now;
         let oldest = (0..idle.len()).rev().min_by_key(|&at| idle[at].meta.verified);
         let Some(at) = oldest.filter(|&at| due(idle[at].meta.verified)) else { return };
         q.start(idle.remove(at), Phase::Checking, self.bounds(), now, todo);
@@ -196,28 +191,28 @@ impl<M: Managed> Shared<M> {
         &self,
         q: &mut Section<'_, M>,
         lane: usize,
-        now: Instant,
+        now: Tick,
         leaks: &mut Vec<Held>,
         todo: &mut Todo<M::Conn>,
     ) {
         let after = self.config.leak_after;
-        if now.checked_add(after).is_none() {
+        if after == NEVER {
             return;
         }
-        let (origin, role) = (q.alarm.origin, q.role);
-        let mut next = None;
+        let role = q.role;
+        let mut next = NEVER;
         for holder in self.lanes[lane].shelf.labels(&q.places) {
-            let Some(since) = holder.since().and_then(|since| origin.instant(since)) else { continue };
-            let at = since.checked_add(after);
+            let Some(since) = holder.since() else { continue };
+            let at = since.saturating_add(after);
             if holder.is_reported() {
                 continue;
             }
-            if at.is_some_and(|at| at <= now) {
+            if at <= now {
                 holder.excuse();
-                let party = holder.look(origin, &self.owners);
+                let party = holder.look(&self.owners);
                 leaks.extend(party.map(|party| Held::new(&self.config.name, &party, role, now)));
             } else {
-                next = [next, at].into_iter().flatten().min();
+                next = next.min(at);
             }
         }
         q.tally.leaks += leaks.len() as u64;
@@ -229,33 +224,32 @@ impl<M: Managed> Shared<M> {
         &self,
         q: &mut Section<'_, M>,
         idle: &[Entry<M::Conn>],
-        now: Instant,
+        now: Tick,
         todo: &mut Todo<M::Conn>,
     ) {
         let spare = q.staying() > q.min;
         let checking = q.count(CHECKING) > 0;
-        let mut next =
-            [q.patrol_at, q.probe_at, q.retry_at.filter(|&at| at > now)].into_iter().flatten().min();
+        let mut next = q.patrol_at.min(q.probe_at);
         // What is due and was left undone waits for an event (the end of a check, of a stuck step), which
         // rings; looking again at once would be a busy loop.
-        let mut consider =
-            |at: Option<Instant>| next = [next, at.filter(|&at| at > now)].into_iter().flatten().min();
+        let mut consider = |at: Tick| next = if at > now { next.min(at) } else { next };
+        consider(q.retry_at);
         for entry in idle {
             consider(entry.meta.expires);
             if spare {
-                consider(entry.meta.idle_since.checked_add(self.config.idle_timeout));
+                consider(entry.meta.idle_since.saturating_add(self.config.idle_timeout));
             }
             // While one is being checked its end brings the next look.
             if !checking {
-                consider(entry.meta.verified.checked_add(self.config.check_every));
+                consider(entry.meta.verified.saturating_add(self.config.check_every));
             }
         }
         if let Some(bounds) = self.bounds() {
             for (_, phase, since) in q.live() {
                 match phase {
-                    Phase::Opening => consider(since.checked_add(bounds.connect)),
+                    Phase::Opening => consider(since.saturating_add(bounds.connect)),
                     Phase::Checking | Phase::Resetting | Phase::Closing(_) => {
-                        consider(since.checked_add(bounds.check));
+                        consider(since.saturating_add(bounds.check));
                     }
                     Phase::Serving => {}
                 }

@@ -7,22 +7,22 @@
 
 use crate::{
     builder::{Config, IdleOrder},
-    holder::{Alarm, Holder},
+    holder::Holder,
     manager::Managed,
-    raw::shelf::{Place, Shelf},
+    raw::shelf::{Place, Places, Shelf},
     shared::Grant,
     state::{Bounds, Entry, Meta, Party, Phase, State, Todo},
     stats::CloseCause,
+    tick::{Alarm, Tick},
 };
 use ropewalk_measure::{Counter, Histogram};
-use ropewalk_sync::{Cancelled, Locked, Polled, Ticket, WaitQueue};
+use ropewalk_sync::{Cancelled, Deadlines, Locked, Polled, Ticket, WaitQueue};
 use std::{
     any::Any,
     ops::{Deref, DerefMut},
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     task::Context,
     thread::panicking,
-    time::Instant,
 };
 
 pub(crate) type LaneState<M> = State<<M as Managed>::Error>;
@@ -34,6 +34,8 @@ pub(crate) struct Lane<M: Managed> {
     pub(crate) gets: Counter,
     pub(crate) holds: Histogram,
     pub(crate) alarm: Alarm,
+    /// When those who wait give up.
+    pub(crate) deadlines: Deadlines,
     line: WaitQueue<Party, Grant<M>, LaneState<M>>,
     order: IdleOrder,
 }
@@ -42,7 +44,8 @@ impl<M: Managed> Lane<M> {
     pub(crate) fn new(
         order: IdleOrder,
         alarm: Alarm,
-        state: impl FnOnce(crate::raw::shelf::Places) -> LaneState<M>,
+        deadlines: Deadlines,
+        state: impl FnOnce(Alarm, Places) -> LaneState<M>,
     ) -> Self {
         let (shelf, places) = Shelf::new();
         if order != IdleOrder::Lifo {
@@ -52,8 +55,9 @@ impl<M: Managed> Lane<M> {
             shelf,
             gets: Counter::new(),
             holds: Histogram::new(),
+            deadlines,
+            line: WaitQueue::with_state(state(alarm.clone(), places)),
             alarm,
-            line: WaitQueue::with_state(state(places)),
             order,
         }
     }
@@ -90,7 +94,7 @@ impl<'a, M: Managed> Section<'a, M> {
         &mut self,
         config: &Config,
         bounds: Option<Bounds>,
-        now: Instant,
+        now: Tick,
         todo: &mut Todo<M::Conn>,
     ) -> Option<Entry<M::Conn>> {
         self.lane.shelf.divert();
@@ -205,13 +209,10 @@ pub(crate) enum Fitness {
 }
 
 impl Meta {
-    pub(crate) fn fitness(&self, config: &Config, now: Instant) -> Fitness {
-        if self.expires.is_some_and(|at| at <= now) {
+    pub(crate) fn fitness(&self, config: &Config, now: Tick) -> Fitness {
+        if self.expires <= now {
             Fitness::Expired
-        } else if config
-            .check_after
-            .is_some_and(|after| now.saturating_duration_since(self.verified) >= after)
-        {
+        } else if now.saturating_sub(self.verified) >= config.check_after {
             Fitness::Unchecked
         } else {
             Fitness::Fit

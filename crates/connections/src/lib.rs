@@ -88,6 +88,7 @@ mod shared;
 mod sqlite;
 mod state;
 mod stats;
+mod tick;
 mod waits;
 mod workers;
 

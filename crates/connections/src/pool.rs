@@ -10,6 +10,7 @@ use crate::{
     shared::Shared,
     state::{Party, Todo},
     stats::{CloseCause, PoolStats},
+    tick::NEVER,
     waits::Waits,
 };
 use ropewalk_sync::Background;
@@ -238,7 +239,7 @@ impl<M: Managed> Pool<M> {
         if q.closed {
             return Err(ResizeError::Closed);
         }
-        (q.min, q.max, q.limit, q.probe_at) = (min, max, max, None);
+        (q.min, q.max, q.limit, q.probe_at) = (min, max, max, NEVER);
         let mut idle = q.lift();
         while q.staying() > q.max {
             let Some(entry) = idle.pop() else { break };
@@ -279,14 +280,14 @@ impl<M: Managed> Pool<M> {
                 drop(q);
                 let Some(entry) = entry else { continue };
                 let holder = shared.lanes[lane].holder(&entry);
-                holder.set(shared.lanes[lane].alarm.origin.nanos(now), location, self.owner.as_deref());
+                holder.set(now, location, self.owner.as_deref());
                 holder.excuse();
                 let meta = entry.meta;
                 let mut lease = Lease::new(shared.clone(), lane, entry, self.owner.clone());
                 let info = ConnInfo {
                     role,
-                    age: now.saturating_duration_since(meta.opened),
-                    idle: now.saturating_duration_since(meta.idle_since),
+                    age: Duration::from_nanos(now.saturating_sub(meta.opened)),
+                    idle: Duration::from_nanos(now.saturating_sub(meta.idle_since)),
                     uses: meta.uses,
                 };
                 if !keep(&mut lease.entry_mut().conn, info) {
@@ -392,7 +393,8 @@ impl<M: Managed> Pool<M> {
     #[track_caller]
     fn try_request(&self, role: Role) -> Result<Conn<M>, TryGetError> {
         let shared = &self.handle.shared;
-        let party = Party { owner: self.owner.clone(), location: Location::caller(), since: shared.now() };
+        let (owner, location) = (self.owner.clone(), Location::caller());
+        let party = Party { owner, location, since: shared.now(), deadline: NEVER };
         shared.try_enter(shared.lane_of(role), party).map(Conn::new)
     }
 }

@@ -17,13 +17,15 @@ use crate::{
     raw::shelf::{Place, Take},
     state::{Bounds, CHECKING, Entry, Meta, Party, Phase, RESETTING, SERVING, SlotId, Step, Todo},
     stats::CloseCause,
+    tick::{NEVER, Origin, Tick, span},
 };
 use ropewalk_measure::Histogram;
 use ropewalk_sync::{Event, Signal, Ticket};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
-    time::{Duration, Instant},
+    task::Waker,
+    time::Duration,
 };
 
 /// What a waiter is handed.
@@ -32,6 +34,7 @@ pub(crate) type Grant<M> = Result<Entry<<M as Managed>::Conn>, Refusal<<M as Man
 pub(crate) enum Refusal<E> {
     Closed,
     Connect(ConnectError<E>, u32),
+    TimedOut,
 }
 
 pub(crate) enum Entered<M: Managed> {
@@ -45,6 +48,7 @@ pub(crate) struct Shared<M: Managed> {
     pub(crate) exec: Exec,
     /// One, or the readers' and the writer's.
     pub(crate) lanes: Box<[Lane<M>]>,
+    pub(crate) origin: Origin,
     pub(crate) owners: Arc<Owners>,
     pub(crate) keeper: Signal,
     pub(crate) drained: Event,
@@ -52,13 +56,17 @@ pub(crate) struct Shared<M: Managed> {
 }
 
 impl<M: Managed> Shared<M> {
-    pub(crate) fn now(&self) -> Instant {
-        self.exec.clock.now()
+    #[inline]
+    pub(crate) fn now(&self) -> Tick {
+        self.origin.tick(self.exec.clock.now())
     }
 
     /// The bounds that the keeper watches: those of blocking steps. Async ones end by themselves.
     pub(crate) fn bounds(&self) -> Option<Bounds> {
-        (!M::ASYNC).then_some(Bounds { connect: self.exec.connect_timeout, check: self.exec.check_timeout })
+        (!M::ASYNC).then_some(Bounds {
+            connect: span(self.exec.connect_timeout),
+            check: span(self.exec.check_timeout),
+        })
     }
 
     pub(crate) fn lane_of(&self, role: Role) -> usize {
@@ -68,17 +76,15 @@ impl<M: Managed> Shared<M> {
         }
     }
 
-    /// Takes a connection or joins the line.
+    /// Takes a connection or joins the line, to be woken by `waker`; `unfit` was taken off the shelf before.
     pub(crate) fn enter(
         self: &Arc<Self>,
         lane: usize,
         party: Party,
+        unfit: Option<Entry<M::Conn>>,
+        waker: Waker,
     ) -> Result<Entered<M>, GetError<M::Error>> {
-        let now = party.since;
-        let unfit = match self.take(lane, &party) {
-            Ok(lease) => return Ok(Entered::Served(lease)),
-            Err(unfit) => unfit,
-        };
+        let (now, deadline) = (party.since, party.deadline);
         let mut todo = Todo::default();
         let mut q = self.lanes[lane].lock();
         let is_checking = self.sort_out(&mut q, unfit, now, &mut todo);
@@ -103,12 +109,13 @@ impl<M: Managed> Shared<M> {
             return Err(GetError::TooManyWaiters { waiting });
         }
         q.tally.waits += 1;
-        let ticket = q.join(party);
+        let ticket = q.join_waking(party, waker);
         // What is missing is decided in the same step as the joining, so nobody waits for a
         // connection that everybody believes another will open.
         self.restock(&mut q, now, &mut todo);
         self.patrol(&mut q, now, &mut todo);
         drop(q);
+        self.lanes[lane].deadlines.by(self.origin.instant(deadline));
         self.run(lane, todo);
         Ok(Entered::Waiting(ticket))
     }
@@ -154,7 +161,11 @@ impl<M: Managed> Shared<M> {
 
     /// Takes what lies idle while nobody waits, in one step; gives what was taken and is not fit.
     #[inline]
-    fn take(self: &Arc<Self>, lane: usize, party: &Party) -> Result<Lease<M>, Option<Entry<M::Conn>>> {
+    pub(crate) fn take(
+        self: &Arc<Self>,
+        lane: usize,
+        party: &Party,
+    ) -> Result<Lease<M>, Option<Entry<M::Conn>>> {
         let Take::Taken(place, laid) = self.lanes[lane].shelf.take() else { return Err(None) };
         let entry = Entry::of((place, laid));
         if entry.meta.fitness(&self.config, party.since) != Fitness::Fit {
@@ -172,7 +183,7 @@ impl<M: Managed> Shared<M> {
         &self,
         q: &mut Section<'_, M>,
         unfit: Option<Entry<M::Conn>>,
-        now: Instant,
+        now: Tick,
         todo: &mut Todo<M::Conn>,
     ) -> bool {
         let Some(entry) = unfit else { return false };
@@ -191,9 +202,8 @@ impl<M: Managed> Shared<M> {
     /// Notes who holds a connection; tells whether the keeper must be rung.
     fn hold(&self, lane: usize, entry: &Entry<M::Conn>, party: &Party) -> bool {
         let lane = &self.lanes[lane];
-        let since = lane.alarm.origin.nanos(party.since);
-        lane.holder(entry).set(since, party.location, party.owner.as_deref());
-        lane.alarm.lower(party.since.checked_add(self.config.leak_after))
+        lane.holder(entry).set(party.since, party.location, party.owner.as_deref());
+        lane.alarm.lower(party.since.saturating_add(self.config.leak_after))
     }
 
     /// Takes back what a caller held.
@@ -212,14 +222,13 @@ impl<M: Managed> Shared<M> {
         entry.meta.uses += 1;
         (entry.meta.verified, entry.meta.idle_since) = (now, now);
         self.end_hold(lane, &entry, now);
-        if fate.is_none() && !dirty && entry.meta.expires.is_none_or(|at| now < at) {
+        if fate.is_none() && !dirty && now < entry.meta.expires {
             let due = entry.meta.expires;
             let (place, laid) = entry.lay();
             match self.lanes[lane].shelf.put(place, laid) {
                 Ok(_) => {
                     let soonest = self.config.check_every.min(self.config.idle_timeout);
-                    let due = [due, now.checked_add(soonest)].into_iter().flatten().min();
-                    if self.lanes[lane].alarm.lower(due) {
+                    if self.lanes[lane].alarm.lower(due.min(now.saturating_add(soonest))) {
                         self.ring();
                     }
                     return;
@@ -260,10 +269,10 @@ impl<M: Managed> Shared<M> {
         entry.conn
     }
 
-    fn end_hold(&self, lane: usize, entry: &Entry<M::Conn>, now: Instant) {
+    fn end_hold(&self, lane: usize, entry: &Entry<M::Conn>, now: Tick) {
         let lane = &self.lanes[lane];
         if let Some(since) = lane.holder(entry).clear() {
-            lane.holds.record(lane.alarm.origin.nanos(now).saturating_sub(since));
+            lane.holds.record(now.saturating_sub(since));
         }
     }
 
@@ -274,7 +283,7 @@ impl<M: Managed> Shared<M> {
         q: &mut Section<'_, M>,
         lane: usize,
         entry: Entry<M::Conn>,
-        now: Instant,
+        now: Tick,
         todo: &mut Todo<M::Conn>,
     ) {
         let holder = self.lanes[lane].holder(&entry);
@@ -283,7 +292,7 @@ impl<M: Managed> Shared<M> {
             Some(CloseCause::PoolClosed)
         } else if q.staying() > q.max {
             Some(CloseCause::Resized)
-        } else if entry.meta.expires.is_some_and(|at| at <= now) {
+        } else if entry.meta.expires <= now {
             Some(CloseCause::Lifetime)
         } else {
             None
@@ -296,12 +305,12 @@ impl<M: Managed> Shared<M> {
         q.grant_first(|state, party| {
             let entry = entry.take()?;
             state.enter(meta.slot, Phase::Serving, now);
-            holder.set(state.alarm.origin.nanos(now), party.location, party.owner.as_deref());
+            holder.set(now, party.location, party.owner.as_deref());
             Some(Ok(entry))
         });
         match entry {
             None => {
-                q.alarm_at(now.checked_add(self.config.leak_after), todo);
+                q.alarm_at(now.saturating_add(self.config.leak_after), todo);
                 q.patrols = 2;
                 self.patrol(q, now, todo);
             }
@@ -309,9 +318,9 @@ impl<M: Managed> Shared<M> {
                 q.enter(meta.slot, Phase::Serving, now);
                 q.lay_on_top(entry);
                 q.alarm_at(meta.expires, todo);
-                q.alarm_at(meta.verified.checked_add(self.config.check_every), todo);
+                q.alarm_at(meta.verified.saturating_add(self.config.check_every), todo);
                 if q.staying() > q.min {
-                    q.alarm_at(meta.idle_since.checked_add(self.config.idle_timeout), todo);
+                    q.alarm_at(meta.idle_since.saturating_add(self.config.idle_timeout), todo);
                 }
             }
         }
@@ -330,16 +339,16 @@ impl<M: Managed> Shared<M> {
 
     /// Makes the keeper look at the line from time to time while anybody stands in it or has been
     /// handed something lately.
-    pub(crate) fn patrol(&self, q: &mut Section<'_, M>, now: Instant, todo: &mut Todo<M::Conn>) {
-        if q.patrol_at.is_none() {
-            q.patrol_at = now.checked_add(self.config.regrant_after);
+    pub(crate) fn patrol(&self, q: &mut Section<'_, M>, now: Tick, todo: &mut Todo<M::Conn>) {
+        if q.patrol_at == NEVER {
+            q.patrol_at = now.saturating_add(self.config.regrant_after);
             let at = q.patrol_at;
             q.alarm_at(at, todo);
         }
     }
 
     /// Starts to open what the line and the least size call for.
-    pub(crate) fn restock(&self, q: &mut Section<'_, M>, now: Instant, todo: &mut Todo<M::Conn>) {
+    pub(crate) fn restock(&self, q: &mut Section<'_, M>, now: Tick, todo: &mut Todo<M::Conn>) {
         let missing = q.wanted(q.len(), None, now);
         q.open(missing, self.bounds(), now, todo);
     }
@@ -370,9 +379,21 @@ impl<M: Managed> Shared<M> {
         }
         self.restock(&mut q, now, &mut todo);
         self.patrol(&mut q, now, &mut todo);
+        let deadline = earliest(&q);
         let woken = q.unlatch();
+        self.lanes[lane].deadlines.by(self.origin.instant(deadline));
         self.run(lane, todo);
         woken.go_on();
+    }
+
+    /// Sends away those whose time is over; tells when the next one's is.
+    pub(crate) fn expire(&self, lane: usize, now: Tick) -> Tick {
+        let mut q = self.lanes[lane].lock();
+        while q.grant_first(|_, party| (party.deadline <= now).then(|| Err(Refusal::TimedOut))) {}
+        let next = earliest(&q);
+        // A waker that panics (the panic hook has reported it) must not end the others' time.
+        let _woken = q.unlatch();
+        next
     }
 
     /// Says why a waiter got nothing in time.
@@ -451,7 +472,7 @@ impl<M: Managed> Shared<M> {
         let old_error = match result {
             Ok(conn) => {
                 q.tally.opened += 1;
-                (q.failures, q.retry_at) = (0, None);
+                (q.failures, q.retry_at) = (0, 0);
                 q.probe_delay = (q.probe_delay / 2).max(crate::state::PROBE_LEAST);
                 let expires = q.expiry(&self.config, now);
                 let meta = Meta { slot, opened: now, expires, verified: now, idle_since: now, uses: 0 };
@@ -483,13 +504,13 @@ impl<M: Managed> Shared<M> {
         &self,
         q: &mut Section<'_, M>,
         error: ConnectError<M::Error>,
-        now: Instant,
+        now: Tick,
         todo: &mut Todo<M::Conn>,
     ) -> Option<ConnectError<M::Error>> {
         q.tally.connect_failures += 1;
         q.failures = q.failures.saturating_add(1);
         let delay = q.backoff();
-        q.retry_at = now.checked_add(delay);
+        q.retry_at = now.saturating_add(span(delay));
         let at = q.retry_at;
         q.alarm_at(at, todo);
         if self.config.on_failure == OnConnectFailure::Fail && q.size() == 0 {
@@ -624,6 +645,10 @@ impl<M: Managed> Shared<M> {
             self.drained.set();
         }
     }
+}
+
+fn earliest<M: Managed>(q: &Section<'_, M>) -> Tick {
+    q.iter().map(|party| party.deadline).min().unwrap_or(NEVER)
 }
 
 /// Drops what may hold an error of the user's, whose drop may panic (the panic hook has reported it).

@@ -23,23 +23,22 @@
 use crate::{
     builder::Config,
     error::{ConnectError, Standing},
-    holder::{Alarm, Owner},
+    holder::Owner,
     manager::Role,
     raw::shelf::{Place, Places},
     stats::CloseCause,
+    tick::{Alarm, NEVER, Tick, span},
 };
-use std::{
-    panic::Location,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{panic::Location, sync::Arc, time::Duration};
 
 /// Who waits for a connection or holds one.
 #[derive(Clone, Debug)]
 pub(crate) struct Party {
     pub(crate) owner: Option<Arc<Owner>>,
     pub(crate) location: &'static Location<'static>,
-    pub(crate) since: Instant,
+    pub(crate) since: Tick,
+    /// When it gives up waiting.
+    pub(crate) deadline: Tick,
 }
 
 /// A connection that nobody else has.
@@ -53,12 +52,12 @@ pub(crate) struct Entry<C> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Meta {
     pub(crate) slot: SlotId,
-    pub(crate) opened: Instant,
-    pub(crate) expires: Option<Instant>,
+    pub(crate) opened: Tick,
+    pub(crate) expires: Tick,
     /// When it was last seen working: opened, checked or given back.
-    pub(crate) verified: Instant,
+    pub(crate) verified: Tick,
     /// When it was last given back.
-    pub(crate) idle_since: Instant,
+    pub(crate) idle_since: Tick,
     pub(crate) uses: u64,
 }
 
@@ -99,7 +98,7 @@ const PHASES: usize = 5;
 
 struct Slot {
     generation: u32,
-    content: Option<(Phase, Instant)>,
+    content: Option<(Phase, Tick)>,
 }
 
 /// What is left to do once the latch is open.
@@ -125,8 +124,8 @@ pub(crate) enum Step<C> {
 /// How long at most a blocking step may take, by phase.
 #[derive(Clone, Copy)]
 pub(crate) struct Bounds {
-    pub(crate) connect: Duration,
-    pub(crate) check: Duration,
+    pub(crate) connect: Tick,
+    pub(crate) check: Tick,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -150,7 +149,7 @@ pub(crate) struct State<E> {
     pub(crate) max: usize,
     /// The most the server takes, as far as is known; never above `max`.
     pub(crate) limit: usize,
-    pub(crate) probe_at: Option<Instant>,
+    pub(crate) probe_at: Tick,
     pub(crate) probe_delay: Duration,
     pub(crate) closed: bool,
     pub(crate) places: Places,
@@ -159,7 +158,7 @@ pub(crate) struct State<E> {
     counts: [usize; PHASES],
     /// Connect attempts that failed in a row.
     pub(crate) failures: u32,
-    pub(crate) retry_at: Option<Instant>,
+    pub(crate) retry_at: Tick,
     pub(crate) last_error: Option<ConnectError<E>>,
     /// Blocking steps that have outlived their bound and run still.
     pub(crate) stuck: usize,
@@ -168,7 +167,7 @@ pub(crate) struct State<E> {
     pub(crate) alarm: Alarm,
     /// Looks for unpolled grants still to do.
     pub(crate) patrols: u8,
-    pub(crate) patrol_at: Option<Instant>,
+    pub(crate) patrol_at: Tick,
     rng: u64,
 }
 
@@ -179,7 +178,7 @@ impl<E> State<E> {
             min,
             max,
             limit: max,
-            probe_at: None,
+            probe_at: NEVER,
             probe_delay: PROBE_LEAST,
             closed: false,
             places,
@@ -187,13 +186,13 @@ impl<E> State<E> {
             free: Vec::with_capacity(max.min(64)),
             counts: [0; PHASES],
             failures: 0,
-            retry_at: None,
+            retry_at: 0,
             last_error: None,
             stuck: 0,
             tally: Tally::default(),
             alarm,
             patrols: 0,
-            patrol_at: None,
+            patrol_at: NEVER,
             rng: seed,
         }
     }
@@ -215,7 +214,7 @@ impl<E> State<E> {
         Standing { size: self.size(), limit: self.limit, in_use, opening: self.counts[OPENING], waiting }
     }
 
-    pub(crate) fn reserve(&mut self, now: Instant) -> SlotId {
+    pub(crate) fn reserve(&mut self, now: Tick) -> SlotId {
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot { generation: 0, content: None });
             u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
@@ -235,7 +234,7 @@ impl<E> State<E> {
     }
 
     /// Moves a slot on and gives the phase it was in; `None` when the slot is another's by now.
-    pub(crate) fn enter(&mut self, id: SlotId, phase: Phase, now: Instant) -> Option<(Phase, Instant)> {
+    pub(crate) fn enter(&mut self, id: SlotId, phase: Phase, now: Tick) -> Option<(Phase, Tick)> {
         let slot = self.slots.get_mut(id.index as usize)?;
         if slot.generation != id.generation {
             return None;
@@ -259,7 +258,7 @@ impl<E> State<E> {
         Some(phase)
     }
 
-    pub(crate) fn live(&self) -> impl Iterator<Item = (SlotId, &Phase, Instant)> {
+    pub(crate) fn live(&self) -> impl Iterator<Item = (SlotId, &Phase, Tick)> {
         self.slots.iter().zip(0u32..).filter_map(|(slot, index)| {
             let (phase, since) = slot.content.as_ref()?;
             Some((SlotId { index, generation: slot.generation }, phase, *since))
@@ -268,8 +267,8 @@ impl<E> State<E> {
 
     /// How many connections to open now, with `waiting` in line. Steps begun before `trusted` are
     /// not counted on.
-    pub(crate) fn wanted(&self, waiting: usize, trusted: Option<Instant>, now: Instant) -> usize {
-        if self.closed || self.retry_at.is_some_and(|at| now < at) {
+    pub(crate) fn wanted(&self, waiting: usize, trusted: Option<Tick>, now: Tick) -> usize {
+        if self.closed || now < self.retry_at {
             return 0;
         }
         let coming = match trusted {
@@ -296,7 +295,7 @@ impl<E> State<E> {
         entry: Entry<C>,
         cause: CloseCause,
         bounds: Option<Bounds>,
-        now: Instant,
+        now: Tick,
         todo: &mut Todo<C>,
     ) {
         self.start(entry, Phase::Closing(cause), bounds, now, todo);
@@ -308,11 +307,11 @@ impl<E> State<E> {
         entry: Entry<C>,
         phase: Phase,
         bounds: Option<Bounds>,
-        now: Instant,
+        now: Tick,
         todo: &mut Todo<C>,
     ) {
         if let Some(bounds) = bounds {
-            self.alarm_at(now.checked_add(bounds.check), todo);
+            self.alarm_at(now.saturating_add(bounds.check), todo);
         }
         let step = match &phase {
             Phase::Checking => Step::Check(entry),
@@ -328,36 +327,37 @@ impl<E> State<E> {
     }
 
     /// Starts opening `n` connections.
-    pub(crate) fn open<C>(&mut self, n: usize, bounds: Option<Bounds>, now: Instant, todo: &mut Todo<C>) {
+    pub(crate) fn open<C>(&mut self, n: usize, bounds: Option<Bounds>, now: Tick, todo: &mut Todo<C>) {
         for _ in 0..n {
             let slot = self.reserve(now);
             todo.steps.push(Step::Open(slot));
         }
         if let (Some(bounds), true) = (bounds, n > 0) {
-            self.alarm_at(now.checked_add(bounds.connect), todo);
+            self.alarm_at(now.saturating_add(bounds.connect), todo);
         }
     }
 
     /// Makes the keeper look at `at` at the latest.
-    pub(crate) fn alarm_at<C>(&mut self, at: Option<Instant>, todo: &mut Todo<C>) {
+    pub(crate) fn alarm_at<C>(&mut self, at: Tick, todo: &mut Todo<C>) {
         todo.ring |= self.alarm.lower(at);
     }
 
     /// The server refused a connection: hold the size down and try again later.
-    pub(crate) fn refused<C>(&mut self, now: Instant, todo: &mut Todo<C>) {
+    pub(crate) fn refused<C>(&mut self, now: Tick, todo: &mut Todo<C>) {
         self.tally.refusals += 1;
         let was_probe = self.limit < self.max;
         self.limit = self.staying().clamp(1, self.max);
         self.probe_delay = if was_probe { (self.probe_delay * 2).min(PROBE_MOST) } else { PROBE_LEAST };
-        self.probe_at = now.checked_add(self.probe_delay);
+        self.probe_at = now.saturating_add(span(self.probe_delay));
         self.alarm_at(self.probe_at, todo);
     }
 
     /// Lets the size grow by one again, to see whether the server takes it.
-    pub(crate) fn probe<C>(&mut self, now: Instant, todo: &mut Todo<C>) {
-        if self.probe_at.is_some_and(|at| at <= now) {
+    pub(crate) fn probe<C>(&mut self, now: Tick, todo: &mut Todo<C>) {
+        if self.probe_at <= now {
             self.limit = (self.limit + 1).min(self.max);
-            self.probe_at = if self.limit < self.max { now.checked_add(self.probe_delay) } else { None };
+            self.probe_at =
+                if self.limit < self.max { now.saturating_add(span(self.probe_delay)) } else { NEVER };
             self.alarm_at(self.probe_at, todo);
         }
     }
@@ -370,11 +370,11 @@ impl<E> State<E> {
     }
 
     /// When a connection opened now is too old; the spread is drawn once.
-    pub(crate) fn expiry(&mut self, config: &Config, now: Instant) -> Option<Instant> {
+    pub(crate) fn expiry(&mut self, config: &Config, now: Tick) -> Tick {
         let spread = 1.0 + config.jitter * (2.0 * self.random() - 1.0);
         // Too long to count in seconds is for ever.
         let seconds = config.max_lifetime.as_secs_f64() * spread;
-        Duration::try_from_secs_f64(seconds).ok().and_then(|life| now.checked_add(life))
+        Duration::try_from_secs_f64(seconds).map_or(NEVER, |life| now.saturating_add(span(life)))
     }
 
     /// Uniform in [0, 1).

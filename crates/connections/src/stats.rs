@@ -5,9 +5,10 @@ use crate::{
     manager::{Managed, Role},
     shared::Shared,
     state::{CHECKING, CLOSING, OPENING, RESETTING, SERVING},
+    tick::Tick,
 };
 use ropewalk_measure::Snapshot;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How a pool stands and what it has done since it was built.
 #[derive(Clone, Debug, PartialEq)]
@@ -241,7 +242,7 @@ impl<M: Managed> Shared<M> {
 }
 
 impl PoolStats {
-    fn add<M: Managed>(&mut self, of: &Lane<M>, lane: &Section<'_, M>, now: Instant) {
+    fn add<M: Managed>(&mut self, of: &Lane<M>, lane: &Section<'_, M>, now: Tick) {
         let (waiting, idle) = (lane.len(), of.shelf.len().min(lane.count(SERVING)));
         self.size += lane.size();
         self.idle += idle;
@@ -268,16 +269,15 @@ impl PoolStats {
         self.regrants += tally.regrants;
         let ended = u64::try_from(of.holds.snapshot().sum()).unwrap_or(u64::MAX);
         self.held += Duration::from_nanos(ended);
-        let at = of.alarm.origin.nanos(now);
         for since in of.shelf.labels(&lane.places).filter_map(|holder| holder.since()) {
-            self.held += Duration::from_nanos(at.saturating_sub(since));
+            self.held += Duration::from_nanos(now.saturating_sub(since));
         }
         for cause in CloseCause::ALL {
             *self.closed.of_mut(cause) += tally.closed[cause.index()];
         }
         let limit = if lane.closed {
             Limit::Closed
-        } else if lane.failures > 0 && lane.retry_at.is_some_and(|at| now < at) {
+        } else if lane.failures > 0 && now < lane.retry_at {
             Limit::Failing
         } else if lane.limit < lane.max && lane.size() >= lane.limit {
             Limit::Refused

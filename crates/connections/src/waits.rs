@@ -4,8 +4,9 @@ use crate::{
     manager::{Managed, Role},
     shared::Shared,
     state::Party,
+    tick::Tick,
 };
-use std::{fmt, time::Duration, time::Instant};
+use std::{fmt, time::Duration};
 
 /// Everybody who waits for a connection of a pool or holds one: the pool's part of the wait-for
 /// graph. A waiter waits for all holders of the same role.
@@ -39,13 +40,13 @@ pub struct Held {
 }
 
 impl Held {
-    pub(crate) fn new(pool: &str, party: &Party, role: Role, now: Instant) -> Self {
+    pub(crate) fn new(pool: &str, party: &Party, role: Role, now: Tick) -> Self {
         Self {
             pool: pool.to_owned(),
             owner: party.owner.as_ref().map(|owner| owner.name.as_ref().to_owned()),
             location: party.location.to_string(),
             role,
-            age: now.saturating_duration_since(party.since),
+            age: Duration::from_nanos(now.saturating_sub(party.since)),
         }
     }
 
@@ -72,9 +73,8 @@ impl<M: Managed> Shared<M> {
             let q = lane.lock();
             let role = q.role;
             let waiters: Vec<Party> = q.iter().cloned().collect();
-            let (shelf, origin) = (&lane.shelf, lane.alarm.origin);
-            let labels = shelf.labels(&q.places);
-            let holders: Vec<Party> = labels.filter_map(|holder| holder.look(origin, &self.owners)).collect();
+            let labels = lane.shelf.labels(&q.places);
+            let holders: Vec<Party> = labels.filter_map(|holder| holder.look(&self.owners)).collect();
             drop(q);
             waits.waiters.extend(waiters.iter().map(|party| Held::new(pool, party, role, now)));
             waits.holders.extend(holders.iter().map(|party| Held::new(pool, party, role, now)));

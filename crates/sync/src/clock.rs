@@ -153,10 +153,7 @@ impl Clock {
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         match self.workers() {
             None => park::block_on(future),
-            Some(workers) => {
-                let _token = WorkerToken::new(Some(workers.clone()));
-                park::block_on_observed(&workers, future)
-            }
+            Some(workers) => park::block_on_observed(&workers, false, future),
         }
     }
 
@@ -178,7 +175,7 @@ impl Clock {
     pub(crate) fn drive_worker<F: Future>(&self, future: F) -> F::Output {
         match self.workers() {
             None => park::block_on(future),
-            Some(workers) => park::block_on_observed(&workers, future),
+            Some(workers) => park::block_on_observed(&workers, true, future),
         }
     }
 

@@ -50,6 +50,7 @@
 
 mod background;
 mod clock;
+mod deadlines;
 mod error;
 mod event;
 mod oneshot;
@@ -63,6 +64,7 @@ mod timer;
 pub use background::Tokio;
 pub use background::{Background, BoxFuture, Spawn, Threads};
 pub use clock::{Clock, Elapsed, Sleep};
+pub use deadlines::Deadlines;
 pub use error::{AcquireError, AcquireTimeoutError, BuildError, TryAcquireError};
 pub use event::{Event, EventWait, Notified, Signal};
 pub use oneshot::{Canceled, Receiver, Sender, oneshot};

@@ -1,7 +1,7 @@
 //! Driving a future from a thread: the thread is the task, its waker unparks it.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     pin::pin,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
@@ -97,9 +97,37 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
     output
 }
 
-/// [`block_on`] for a thread whose idleness `workers` observe.
-pub(crate) fn block_on_observed<F: Future>(workers: &Arc<Workers>, future: F) -> F::Output {
+/// [`block_on`] for a thread whose idleness `workers` observe. A thread without a token is counted from here on.
+pub(crate) fn block_on_observed<F: Future>(workers: &Arc<Workers>, has_token: bool, future: F) -> F::Output {
+    let is_counted = has_token || Counted::is_by(workers);
+    let _token = (!is_counted).then(|| WorkerToken::new(Some(workers.clone())));
+    let _counted = Counted::by(workers);
     drive(&Parker::new(Some(workers.clone())), future)
+}
+
+thread_local! {
+    /// Who counts this thread, the innermost last. A thread counts once: a call inside of another parks for both.
+    static COUNTED: RefCell<Vec<*const Workers>> = const { RefCell::new(Vec::new()) };
+}
+
+struct Counted;
+
+impl Counted {
+    fn by(workers: &Arc<Workers>) -> Self {
+        // The thread may be ending, its locals gone: then nothing is nested in it any more.
+        let _ = COUNTED.try_with(|counted| counted.borrow_mut().push(Arc::as_ptr(workers)));
+        Self
+    }
+
+    fn is_by(workers: &Arc<Workers>) -> bool {
+        COUNTED.try_with(|counted| counted.borrow().contains(&Arc::as_ptr(workers))).unwrap_or(false)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let _ = COUNTED.try_with(|counted| counted.borrow_mut().pop());
+    }
 }
 
 fn drive<F: Future>(parker: &Arc<Parker>, future: F) -> F::Output {

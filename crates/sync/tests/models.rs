@@ -207,6 +207,39 @@ fn queue_grant_vs_poll_wakes() {
 }
 
 #[test]
+fn queue_join_waking_vs_grant_wakes() {
+    model(|| {
+        let queue = Arc::new(WaitQueue::<(), u32, Option<u32>>::with_state(None));
+        let q = queue.clone();
+        let t = thread::spawn(move || {
+            let mut line = q.lock();
+            // For whoever comes later it is laid by.
+            if let Err(grant) = line.grant_front(7) {
+                *line = Some(grant);
+            }
+        });
+        let mut ticket = None;
+        let got = block_on(poll_fn(|cx| {
+            let Some(ticket) = &ticket else {
+                let waker = cx.waker().clone();
+                let mut line = queue.lock();
+                if let Some(grant) = line.take() {
+                    return Poll::Ready(grant);
+                }
+                ticket = Some(line.join_waking((), waker));
+                return Poll::Pending;
+            };
+            match queue.poll(ticket, cx) {
+                Polled::Ready(grant) => Poll::Ready(grant),
+                Polled::Pending | Polled::Rejoined => Poll::Pending,
+            }
+        }));
+        assert_eq!(got, 7);
+        t.join().unwrap();
+    });
+}
+
+#[test]
 fn oneshot_send_vs_recv() {
     model(|| {
         let (tx, rx) = oneshot();

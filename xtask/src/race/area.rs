@@ -88,6 +88,7 @@ impl Area {
         Ok(Self { programs })
     }
 
+    /// All entries, those of a work together: contestants of several programs take their turns side by side.
     pub(super) fn entries(&self) -> Result<Vec<Entry>> {
         let mut entries = Vec::new();
         for program in &self.programs {
@@ -96,7 +97,7 @@ impl Area {
                 entries.push(Entry { work, contestant, program: program.clone() });
             }
         }
-        Ok(entries)
+        Ok(by_work(entries))
     }
 
     pub(super) fn sample(&self, entry: &Entry, quick: bool) -> Result<Vec<Sample>> {
@@ -107,6 +108,18 @@ impl Area {
         }
         lines(&mut command)?.iter().map(sample).collect()
     }
+}
+
+/// Works in the order in which they are first named; contestants keep theirs.
+fn by_work(entries: Vec<Entry>) -> Vec<Entry> {
+    let mut works: Vec<Vec<Entry>> = Vec::new();
+    for entry in entries {
+        match works.iter_mut().find(|work| work[0].work == entry.work) {
+            Some(work) => work.push(entry),
+            None => works.push(vec![entry]),
+        }
+    }
+    works.into_iter().flatten().collect()
 }
 
 fn lines(command: &mut Command) -> Result<Vec<Value>> {
@@ -135,6 +148,19 @@ mod tests {
         assert_eq!(area_of("peers-pools"), Some("pools"));
         assert_eq!(area_of("peers-pools-sqlx"), Some("pools"));
         assert_eq!(area_of("benches"), None);
+    }
+
+    #[test]
+    fn the_entries_of_a_work_stand_together() {
+        let entry = |work: &str, contestant: &str| Entry {
+            work: work.to_owned(),
+            contestant: contestant.to_owned(),
+            program: PathBuf::new(),
+        };
+        let entries = by_work(vec![entry("b", "us"), entry("a", "us"), entry("b", "them")]);
+        let told: Vec<_> =
+            entries.iter().map(|entry| (entry.work.as_str(), entry.contestant.as_str())).collect();
+        assert_eq!(told, [("b", "us"), ("b", "them"), ("a", "us")]);
     }
 
     #[test]

@@ -27,7 +27,7 @@ const QUICK_ROUNDS: usize = 5;
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// What is raced: `semaphore`, … (without it: the list of areas)
+    /// What is raced: `pools`, `semaphore`, … (without it: the list of areas)
     area: Option<String>,
     /// Fewer and shorter samples
     #[arg(long)]

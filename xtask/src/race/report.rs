@@ -57,9 +57,12 @@ impl Row {
             .iter()
             .find(|row| row.contestant == OURS && row.work == self.work && row.metric == self.metric)?;
         let (ours, theirs) = (ours.median(), self.median());
+        if ours == theirs {
+            return Some(1.0);
+        }
         let ratio =
             if MORE_IS_BETTER.contains(&self.metric.as_str()) { ours / theirs } else { theirs / ours };
-        ratio.is_finite().then_some(ratio)
+        (!ratio.is_nan()).then_some(ratio)
     }
 
     fn loses(&self, rows: &[Row]) -> bool {
@@ -90,6 +93,7 @@ const COLUMNS: [&str; 8] =
 fn cells(row: &Row, rows: &[Row]) -> Vec<String> {
     let ratio = match row.ratio(rows) {
         _ if row.contestant == OURS => "-".to_owned(),
+        Some(ratio) if ratio.is_infinite() => "∞".to_owned(),
         Some(ratio) => format!("{ratio:.2}"),
         None => "?".to_owned(),
     };
@@ -107,15 +111,8 @@ fn cells(row: &Row, rows: &[Row]) -> Vec<String> {
 
 /// Four digits that count.
 fn number(value: f64) -> String {
-    let digits = if value.abs() >= 1000.0 {
-        0
-    } else if value.abs() >= 100.0 {
-        1
-    } else if value.abs() >= 10.0 {
-        2
-    } else {
-        3
-    };
+    let magnitude = if value == 0.0 { 0 } else { value.abs().log10().floor() as i32 };
+    let digits = (3 - magnitude).clamp(0, 9) as usize;
     format!("{value:.digits$}")
 }
 
@@ -194,12 +191,27 @@ mod tests {
     }
 
     #[test]
+    fn four_digits_count() {
+        let told = [0.0, 0.000_123_44, 1.0, 12.344, 123.44, 12_345.6].map(number);
+        assert_eq!(told, ["0.000", "0.0001234", "1.000", "12.34", "123.4", "12346"]);
+    }
+
+    #[test]
     fn the_ratio_knows_which_direction_is_better() {
         let times = rows(&[(OURS, "cpu_ns", &[10.0]), ("peer", "cpu_ns", &[20.0])]);
         assert_eq!(times[1].ratio(&times), Some(2.0));
         let rates = rows(&[(OURS, "ops_per_s", &[10.0]), ("peer", "ops_per_s", &[20.0])]);
         assert_eq!(rates[1].ratio(&rates), Some(0.5));
         assert!(rates[1].loses(&rates) && !times[1].loses(&times));
+    }
+
+    #[test]
+    fn nothing_can_be_compared_with_nothing() {
+        let lost = rows(&[(OURS, "lost", &[0.0]), ("even", "lost", &[0.0]), ("peer", "lost", &[3.0])]);
+        assert_eq!(lost[1].ratio(&lost), Some(1.0));
+        assert_eq!(cells(&lost[2], &lost)[7], "∞");
+        let lost = rows(&[(OURS, "lost", &[3.0]), ("peer", "lost", &[0.0])]);
+        assert!(lost[1].loses(&lost));
     }
 
     #[test]

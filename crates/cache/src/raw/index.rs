@@ -49,7 +49,7 @@ const CHANGE: u64 = LEVEL + 1;
 
 type Cells = Box<[AtomicU64]>;
 
-/// A walk from the home of a tag to the first empty cell. A quarter of the cells is empty at any time.
+/// A walk from the home of a tag to the first empty cell. A quarter of the cells is empty, at least, at any time.
 pub(super) struct Walk<'a> {
     cells: &'a [AtomicU64],
     at: usize,
@@ -121,7 +121,7 @@ impl Index {
     /// What a walk starts from.
     #[inline]
     pub(super) fn word(&self) -> u64 {
-        // Acquire: pairs with the Release in `raise` and `grow`: the cells copied before are seen, and the table's level.
+        // Acquire: pairs with the Release in `overwrite` and `grow`: the cells copied before are seen, and the table's level.
         self.word.load(Acquire)
     }
 

@@ -119,7 +119,7 @@ impl<T> Reader<T> {
                 // SAFETY: the slot's number comes from a cell, loaded with Acquire.
                 let at = unsafe { shared.slots.get(lead.slot()) };
                 // The claim holds up what comes after it.
-                prefetch(at);
+                at.prefetch();
                 let named = match claim.take() {
                     Some(claim) => {
                         claim.rename(name);
@@ -152,18 +152,6 @@ impl<T> Reader<T> {
     pub fn stamp(&self) -> u64 {
         self.0.stamp.load(Relaxed)
     }
-}
-
-/// Asks for a cache line before it is needed.
-#[inline]
-fn prefetch<T>(at: &T) {
-    #[cfg(all(target_arch = "x86_64", not(ropewalk_loom)))]
-    // SAFETY: a prefetch reads nothing that the program could tell.
-    unsafe {
-        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(std::ptr::from_ref(at).cast());
-    }
-    #[cfg(not(all(target_arch = "x86_64", not(ropewalk_loom))))]
-    let _ = at;
 }
 
 /// An entry that is looked at: it stays as it is until this is dropped, whatever happens to the table.

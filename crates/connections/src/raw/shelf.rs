@@ -206,7 +206,8 @@ impl<T, I> Shelf<T, I> {
             let Some(top) = word.top() else { return Take::Empty };
             let below = self.spot(top).next.load(Ordering::Relaxed);
             let taken = word.with(below, word.length() - 1);
-            // Relaxed on success: all that was put below this word has been acquired with it.
+            // Relaxed on success: what lies there has been acquired with the word. Acquire on failure: pairs with the
+            // Release in `push`, as above.
             match self.word.0.compare_exchange_weak(word.0, taken.0, Ordering::Relaxed, Ordering::Acquire) {
                 Ok(_) => return self.unload(top),
                 Err(seen) => word = Word(seen),

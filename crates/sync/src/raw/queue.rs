@@ -143,6 +143,17 @@ impl<D, G, S> WaitQueue<D, G, S> {
     ///
     /// When the ticket is spent or belongs to another queue.
     pub fn poll(&self, ticket: &Ticket<D, G>, cx: &Context<'_>) -> Polled<G> {
+        // A look first: mostly it is granted, or registered already, and then no waker need be cloned.
+        let mut inner = self.latch.lock();
+        let node = inner.node(ticket);
+        match &node.phase {
+            Phase::Granted(..) => return Polled::Ready(inner.take_grant(ticket.index)),
+            Phase::Waiting if node.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) => {
+                return Polled::Pending;
+            }
+            Phase::Waiting | Phase::Dormant => drop(inner),
+            Phase::Free => unreachable!("a live ticket names a live node"),
+        }
         let mut waker = Some(cx.waker().clone());
         let mut inner = self.latch.lock();
         let node = inner.node(ticket);
@@ -232,6 +243,13 @@ impl<D, G, S> Locked<'_, D, G, S> {
         let inner = self.inner_mut();
         let ticket = inner.allocate(demand);
         inner.link_back(ticket.index);
+        ticket
+    }
+
+    /// Joins at the tail, to be woken by `waker`: the first [`WaitQueue::poll`] is then due when it has been.
+    pub fn join_waking(&mut self, demand: D, waker: Waker) -> Ticket<D, G> {
+        let ticket = self.join(demand);
+        self.inner_mut().node(&ticket).waker = Some(waker);
         ticket
     }
 

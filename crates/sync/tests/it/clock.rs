@@ -25,6 +25,23 @@ fn virtual_time_stands_still_until_advanced() {
 }
 
 #[test]
+fn a_worker_that_blocks_inside_of_its_job_is_idle_too() {
+    let clock = Clock::virtual_();
+    let inside = clock.clone();
+    let job = Background::thread("nested", &clock, async move {
+        // A batch that takes a pool's connection, say.
+        inside.block_on(async { inside.block_on(inside.sleep(SECOND)) });
+        inside.sleep(SECOND).await;
+    });
+    clock.settle();
+    clock.advance(SECOND);
+    assert!(!job.is_finished());
+    clock.advance(SECOND);
+    clock.settle();
+    assert!(job.is_finished());
+}
+
+#[test]
 fn timers_fire_in_the_order_of_their_deadlines() {
     let clock = Clock::virtual_();
     let fired = Arc::new(Mutex::new(Vec::new()));

@@ -2,6 +2,7 @@
 
 mod background;
 mod clock;
+mod deadlines;
 mod event;
 mod oneshot;
 mod queue;
