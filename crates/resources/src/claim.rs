@@ -4,7 +4,7 @@ use crate::{
     AcquireError, AcquireTimeoutError, Lease, Owner, Prepared, TryAcquireError,
     acquire::{Acquire, AcquireTimeout},
     pool::Inner,
-    raw::set::{Given, Record, Set},
+    raw::set::{Given, Set},
     request::Asked,
     state::ClaimId,
 };
@@ -64,11 +64,11 @@ pub struct Claim {
 impl Prepared {
     /// This request, to be made by `owner` again and again.
     pub fn claim(&self, owner: impl Into<Owner>) -> Claim {
-        let (owner, record) = (owner.into(), Arc::new(Record::new()));
-        let (id, words) = self.0.pool.step(|state, _, _| {
-            let id = state.add_claim(&owner, self.0.items.clone(), record.clone());
+        let owner = owner.into();
+        let (id, record, words) = self.0.pool.step(|state, _, _| {
+            let (id, record) = state.add_claim(&owner, self.0.items.clone());
             let words = self.0.items.iter().map(|item| (state.slots[item.slot].word.clone(), item.mode));
-            (id, words.collect::<Vec<_>>())
+            (id, record, words.collect::<Vec<_>>())
         });
         let late = Vec::with_capacity(words.len());
         let set = Set::new(words, record, id.holder());

@@ -32,20 +32,27 @@ const VOID: u32 = 2;
 #[derive(Debug)]
 pub struct Record {
     phase: AtomicU32,
-    diverted: AtomicBool,
     taken: AtomicU64,
+    asker: Arc<Asker>,
 }
 
-impl Default for Record {
-    fn default() -> Self {
-        Self::new()
+/// What the sets of one owner share.
+#[derive(Debug, Default)]
+pub struct Asker {
+    diverted: AtomicBool,
+}
+
+impl Asker {
+    /// Sends its sets to the latch to be taken, or lets them be taken without it again: a hint, not seen at once.
+    pub fn divert(&self, diverted: bool) {
+        self.diverted.store(diverted, Ordering::Relaxed);
     }
 }
 
 impl Record {
     /// Of a set that is not held.
-    pub fn new() -> Self {
-        Self { phase: AtomicU32::new(FREE), diverted: AtomicBool::new(false), taken: AtomicU64::new(0) }
+    pub fn new(asker: Arc<Asker>) -> Self {
+        Self { phase: AtomicU32::new(FREE), taken: AtomicU64::new(0), asker }
     }
 
     /// Whether a set that keeps a phase is held whole.
@@ -63,11 +70,6 @@ impl Record {
     /// After `give` has said that it was void.
     pub fn reset(&self) {
         self.phase.store(FREE, Ordering::Relaxed);
-    }
-
-    /// Sends its user to the latch to take it, or lets it take it by itself again: a hint, not seen at once.
-    pub fn divert(&self, diverted: bool) {
-        self.diverted.store(diverted, Ordering::Relaxed);
     }
 
     /// How often it was taken.
@@ -117,7 +119,7 @@ impl Set {
         if self.tracked {
             return self.take_tracked(late);
         }
-        if self.record.diverted.load(Ordering::Relaxed) {
+        if self.record.asker.diverted.load(Ordering::Relaxed) {
             return false;
         }
         for (at, step) in self.steps.iter().enumerate() {
@@ -131,7 +133,7 @@ impl Set {
     }
 
     fn take_tracked(&mut self, late: &mut Vec<usize>) -> bool {
-        if self.record.diverted.load(Ordering::Relaxed) {
+        if self.record.asker.diverted.load(Ordering::Relaxed) {
             return false;
         }
         for (at, step) in self.steps.iter().enumerate() {

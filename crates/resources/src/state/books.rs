@@ -16,7 +16,10 @@
 use super::{Holder, Kind, Slab, State, Wakes};
 use crate::{
     Mode, Owner,
-    raw::{set::Record, word::MAX_UNITS},
+    raw::{
+        set::{Asker, Record},
+        word::MAX_UNITS,
+    },
     request::Item,
 };
 use std::{sync::Arc, time::Instant};
@@ -75,6 +78,7 @@ impl State {
                 if let Some(holder) = view.holder() {
                     let claim = holder as usize - 1;
                     let owner = self.claims[claim].owner;
+                    self.owners[owner].booked += 1;
                     slot.holders.push(Holder { lease: CLAIM | claim, owner, mode: Mode::Exclusive });
                 }
                 slot.vague = view.readers();
@@ -124,6 +128,7 @@ impl State {
             }
             let Some(mode) = mode_of(&state.items, at) else { continue };
             slot.vague -= amount(mode);
+            self.owners[state.owner].booked += 1;
             slot.holders.push(Holder { lease, owner: state.owner, mode });
         }
     }
@@ -150,11 +155,18 @@ impl State {
             } else {
                 slot.meter_to(now);
             }
-            slot.holders.clear();
+            for holder in slot.holders.drain(..) {
+                self.owners[holder.owner].booked -= 1;
+            }
             slot.vague = 0;
             slot.diverted = false;
             slot.word.admit(view);
         }
+    }
+
+    /// Whether an owner holds anything that somebody may wait for. Exact after [`identify`](Self::identify).
+    pub(super) fn holds_in_books(&self, owner: usize) -> bool {
+        self.owners[owner].held + self.owners[owner].booked > 0
     }
 
     /// Whether an owner holds anything.
@@ -204,25 +216,29 @@ impl State {
     }
 
     /// A new claim of `owner` on a pinned set.
-    pub(crate) fn add_claim(&mut self, owner: &Owner, items: Arc<[Item]>, record: Arc<Record>) -> ClaimId {
+    pub(crate) fn add_claim(&mut self, owner: &Owner, items: Arc<[Item]>) -> (ClaimId, Arc<Record>) {
         let owner = self.owner(owner);
+        let asker = self.owners[owner].asker.get_or_insert_with(Arc::<Asker>::default).clone();
+        let record = Arc::new(Record::new(asker));
+        let (fencing, is_void, seen) = (None, false, None);
         let state =
-            ClaimState { owner, items: items.clone(), record, fencing: None, is_void: false, seen: None };
+            ClaimState { owner, items: items.clone(), record: record.clone(), fencing, is_void, seen };
         let at = self.claims.insert(state);
         self.owners[owner].claims.push(at);
         for item in items.iter().filter(|item| item.mode != Mode::Exclusive) {
             self.slots[item.slot].tracked.push(at);
         }
         self.divert_claims(owner);
-        ClaimId(at)
+        (ClaimId(at), record)
     }
 
     /// What an owner takes while it waits for something else is taken under the latch: its older wait may pass barriers then.
     /// Where that is not seen in time, [`let_holders_pass`](Self::let_holders_pass) makes up for it.
     pub(super) fn divert_claims(&self, owner: usize) {
         let owner = &self.owners[owner];
-        let waits = !owner.waiting.is_empty();
-        owner.claims.iter().for_each(|&claim| self.claims[claim].record.divert(waits));
+        if let Some(asker) = &owner.asker {
+            asker.divert(!owner.waiting.is_empty());
+        }
     }
 
     /// A claim that holds nothing is gone.
@@ -262,7 +278,10 @@ impl State {
             slot.word.keep(view.without(mode));
             slot.meter_to(now);
             match slot.holders.iter().position(|h| h.lease == lease) {
-                Some(place) => drop(slot.holders.swap_remove(place)),
+                Some(place) => {
+                    let holder = slot.holders.swap_remove(place);
+                    self.owners[holder.owner].booked -= 1;
+                }
                 None => slot.vague -= amount(mode),
             }
             if let Mode::Units(units) = mode {

@@ -24,7 +24,7 @@ impl State {
     /// The cycle that `ticket` closes, if it waits in vain.
     pub(super) fn cycle_of(&self, ticket: u64) -> Option<Cycle> {
         let owner = self.waiters[&ticket].owner;
-        if !self.holds(owner) {
+        if !self.holds_in_books(owner) {
             return None;
         }
         let stuck = self.stuck();
@@ -34,7 +34,7 @@ impl State {
     /// The owners that hold something, wait, and cannot finish.
     fn stuck(&self) -> HashSet<usize> {
         let waiting = self.owners.iter().filter(|(_, o)| !o.waiting.is_empty()).map(|(at, _)| at);
-        let mut stuck = waiting.filter(|&at| self.holds(at)).collect::<HashSet<_>>();
+        let mut stuck = waiting.filter(|&at| self.holds_in_books(at)).collect::<HashSet<_>>();
         loop {
             let before = stuck.len();
             let can_finish = stuck.iter().copied().filter(|&owner| self.can_finish(owner, &stuck));

@@ -45,8 +45,7 @@ impl State {
     pub(super) fn take(&mut self, owner: usize, items: &[Item], ticket: u64, now: Instant) -> LeaseId {
         let passed = self.older_rivals(items, ticket).collect::<BTreeSet<_>>();
         for rival in passed {
-            // Only an owner that holds something passes those.
-            if self.waiters[&rival].passed >= self.overtaking {
+            if self.waiters[&rival].passed >= self.overtaking && self.holds(owner) {
                 self.tally.nested_overtakes += 1;
                 continue;
             }

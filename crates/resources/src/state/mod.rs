@@ -25,7 +25,7 @@ mod slot;
 pub(crate) use books::ClaimId;
 pub(crate) use slot::{Kind, Slot};
 
-use crate::{AcquireError, Mode, Owner, Request, request::Item};
+use crate::{AcquireError, Mode, Owner, Request, raw::set::Asker, request::Item};
 use books::ClaimState;
 use slab::Slab;
 use slot::Holder;
@@ -110,6 +110,9 @@ pub(crate) struct OwnerState {
     /// Waiters of any phase.
     pub(crate) waiters: usize,
     pub(crate) claims: Vec<usize>,
+    /// Holders of slots that its claims are, while their books are open.
+    booked: usize,
+    asker: Option<Arc<Asker>>,
 }
 
 pub(crate) struct LeaseState {
@@ -303,6 +306,8 @@ impl State {
             waiting: Vec::new(),
             waiters: 0,
             claims: Vec::new(),
+            booked: 0,
+            asker: None,
         };
         let at = self.owners.insert(fresh);
         self.owner_by_name.insert(name.clone(), at);

@@ -4,7 +4,11 @@ use super::{all, claim, is_idle, open, pool, set};
 use ropewalk_prove::{
     Explorer, Holders, future::block_on, holding, lock_free, operation, thread, wait_free, waits_only_for,
 };
-use ropewalk_resources::{Claim, Mode, Request, raw::set::Set};
+use ropewalk_resources::{
+    Claim, Mode, Request,
+    raw::set::{Asker, Record, Set},
+};
+use std::sync::Arc;
 
 fn take_and_give(set: &mut Set) {
     let mut late = Vec::new();
@@ -39,7 +43,6 @@ fn set_take_and_give_vs_divert_is_lock_free() {
             a.keep(view);
             assert!(!record.void() || !record.is_held());
             assert!(record.taken() <= 1);
-            record.divert(true);
             record.reset();
         });
         let mut late = Vec::new();
@@ -47,6 +50,19 @@ fn set_take_and_give_vs_divert_is_lock_free() {
             mine.give(&mut late);
         }
         t.join().unwrap();
+    });
+}
+
+#[test]
+fn asker_divert_vs_take_is_lock_free() {
+    lock_free(|| {
+        let a = open();
+        let asker = Arc::new(Asker::default());
+        let mut mine = Set::new([(a, Mode::Exclusive)], Arc::new(Record::new(asker.clone())), 1);
+        let t = thread::spawn(move || asker.divert(true));
+        take_and_give(&mut mine);
+        t.join().unwrap();
+        assert!(!mine.take(&mut Vec::new()), "its user goes to the latch");
     });
 }
 
