@@ -62,12 +62,14 @@ fn what_is_too_heavy_is_told_of() {
 #[test]
 fn it_may_use_the_cache() {
     let slot: Arc<OnceLock<Cache<u32, u32>>> = Arc::default();
-    let inner = slot.clone();
+    // The cache has the listener, so the listener must not keep the cache.
+    let inner = Arc::downgrade(&slot);
     let cache = Cache::builder(2)
         .policy(Policy::Lru)
         .shards(1)
         .listener(move |key, value, cause| {
-            let cache = inner.get().unwrap();
+            let slot = inner.upgrade().unwrap();
+            let cache = slot.get().unwrap();
             assert_eq!(cache.get(key), None);
             // Evicted entries come back once, under another name.
             if cause == Cause::Size && *key < 100 {
