@@ -103,13 +103,15 @@ impl Word {
     #[inline]
     pub fn take(&self, mode: Mode, holder: u32) -> bool {
         match mode {
-            // Acquire, here and below: pairs with the Releases in `give` and `admit`, for what is protected by it.
+            // Acquire: pairs with the Releases in `give` and `admit`, for what the resource protects.
             Mode::Exclusive => {
                 self.0.compare_exchange(0, held_by(holder), Ordering::Acquire, Ordering::Relaxed).is_ok()
             }
+            // Acquire: as above.
             Mode::Shared => {
                 self.change(Ordering::Acquire, |word| (word & !READERS == 0).then_some(word + READER))
             }
+            // Acquire: as above.
             Mode::Units(units) => self.change(Ordering::Acquire, |word| {
                 (word & QUEUED == 0 && View(word).free() >= units).then(|| word - (units << UNITS))
             }),
@@ -120,10 +122,11 @@ impl Word {
     #[inline]
     pub fn give(&self, mode: Mode, holder: u32) -> bool {
         match mode {
-            // Release, here and below: pairs with the Acquires in `take` and `divert`.
+            // Release: pairs with the Acquires in `take` and `divert`.
             Mode::Exclusive => {
                 self.0.compare_exchange(held_by(holder), 0, Ordering::Release, Ordering::Relaxed).is_ok()
             }
+            // Release: as above.
             mode => self
                 .change(Ordering::Release, |word| (word & QUEUED == 0).then(|| View(word).without(mode).0)),
         }
