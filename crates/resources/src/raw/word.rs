@@ -107,11 +107,11 @@ impl Word {
             Mode::Exclusive => {
                 self.0.compare_exchange(0, held_by(holder), Ordering::Acquire, Ordering::Relaxed).is_ok()
             }
-            // Acquire: as above.
+            // Acquire: pairs as above with `give` and `admit`.
             Mode::Shared => {
                 self.change(Ordering::Acquire, |word| (word & !READERS == 0).then_some(word + READER))
             }
-            // Acquire: as above.
+            // Acquire: pairs as above with `give` and `admit`.
             Mode::Units(units) => self.change(Ordering::Acquire, |word| {
                 (word & QUEUED == 0 && View(word).free() >= units).then(|| word - (units << UNITS))
             }),
@@ -126,7 +126,7 @@ impl Word {
             Mode::Exclusive => {
                 self.0.compare_exchange(held_by(holder), 0, Ordering::Release, Ordering::Relaxed).is_ok()
             }
-            // Release: as above.
+            // Release: pairs as above with `take` and `divert`.
             mode => self
                 .change(Ordering::Release, |word| (word & QUEUED == 0).then(|| View(word).without(mode).0)),
         }
