@@ -4,7 +4,7 @@ use crate::{
     AcquireError, AcquireTimeoutError, Lease, Owner,
     pool::Inner,
     request::Asked,
-    state::{Entered, Polled},
+    state::{Entered, Polled, Standing},
 };
 use ropewalk_sync::Sleep;
 use std::{
@@ -25,11 +25,19 @@ pub struct Acquire {
     asked: Option<Asked>,
     ticket: Option<u64>,
     patrol: Option<Sleep>,
+    yields: bool,
 }
 
 impl Acquire {
     pub(crate) fn new(pool: Arc<Inner>, owner: Owner, asked: Asked) -> Self {
-        Self { pool, owner, asked: Some(asked), ticket: None, patrol: None }
+        Self { pool, owner, asked: Some(asked), ticket: None, patrol: None, yields: false }
+    }
+
+    /// One that is woken to take what it can have, instead of being handed it, until it has been overtaken as often as
+    /// allowed: those at work go on meanwhile.
+    pub(crate) fn yielding(mut self) -> Self {
+        self.yields = true;
+        self
     }
 
     /// Who asks.
@@ -42,7 +50,8 @@ impl Acquire {
         let pool = &self.pool;
         let entered = pool.step(|state, now, wakes| {
             let (items, priority) = pool.resolve(state, asked, now)?;
-            let entered = state.enter(&self.owner, items, priority, now, wakes)?;
+            let entered =
+                state.enter(&self.owner, items, Standing { priority, yields: self.yields }, now, wakes)?;
             Ok(entered.map(|lease| Lease::new(pool.clone(), self.owner.clone(), lease)))
         });
         match entered {
@@ -91,7 +100,7 @@ impl Future for Acquire {
             match polled {
                 (Polled::Ready(lease, since), now) => {
                     (this.ticket, this.asked, this.patrol) = (None, None, None);
-                    this.pool.totals.wait.record_duration(now.saturating_duration_since(since));
+                    this.pool.totals.waited(now.saturating_duration_since(since));
                     return Poll::Ready(Ok(lease));
                 }
                 (Polled::Refused(error), _) => {
@@ -164,7 +173,7 @@ impl Future for AcquireTimeout {
             (late, state.cancel(ticket, now, wakes))
         });
         drop(waker);
-        pool.totals.timeouts.incr();
+        pool.totals.timed_out();
         let (name, held_by) = late;
         Poll::Ready(Err(AcquireTimeoutError::Timeout { name, held_by }))
     }

@@ -34,6 +34,8 @@
 //! * **Leases**: a [`Request`] takes its whole set in one step. A [`Lease`] moves to other threads, gives
 //!   back on drop, wholly or [in parts](Lease::release_one), and carries a [fencing
 //!   number](Lease::fencing).
+//! * **Claims**: a [`Claim`] is a request of one owner that is made again and again. It is taken and given back by one
+//!   compare-exchange for each resource while nobody stands in line for any: as cheap as as many ordered mutexes.
 //! * **Order**: a set that is free now may go past older requests that are not, but past each of them
 //!   only [so often](ResourcePoolBuilder::overtaking); then that one comes first.
 //! * **Nested requests**: an owner may ask for more while it holds something. Its waiting is refused when
@@ -47,6 +49,7 @@
 //!
 //! | operation | waits for | order | on cancel |
 //! |---|---|---|---|
+//! | a claim's `try_acquire`, `acquire`, drop of its lease | nobody, where nobody is in the way; else as below | first come, first taken | as below |
 //! | `try_acquire` | a bounded section of another operation | behind those whose turn it is | - |
 //! | `acquire` and its forms | holders, and at most the bound's number of younger ones | by arrival, see below | leaves the lines; a lease handed over passes on |
 //! | release, cancel, resize | a bounded section of another operation | - | - |
@@ -62,11 +65,14 @@
 //! * **Nothing is lost**: not by a dropped future, not by a future that is not polled (its lease passes on
 //!   after [`regrant_after`](ResourcePoolBuilder::regrant_after)), not by a panic. A forgotten lease is
 //!   seen by its age.
-//! * **Cost**: an operation takes one latch for a section of O(k) steps for a set of k, plus the waiters on
+//! * **Claims and the rest** are one pool: whoever stands in line sends claims on the same resources to the latch, where
+//!   overtaking is counted, so the bound holds for them too. A look at the pool lists what they hold; their ages count
+//!   from the first look. A refused try may be due to another claim in the midst of one.
+//! * **Cost**: any other operation takes one latch for a section of O(k) steps for a set of k, plus the waiters on
 //!   the same resources; a nested request that has to wait also looks at all owners that hold and wait.
 //!
 //! All this is tested: against a sequential model, with threads and tasks, with futures dropped after each
-//! poll. User code (wakers) never runs under the latch.
+//! poll; and model-checked with small clients of the whole pool. User code (wakers) never runs under the latch.
 //!
 //! # Features
 //!
@@ -76,9 +82,12 @@
 
 mod acquire;
 mod builder;
+mod claim;
 mod error;
 mod lease;
 mod pool;
+#[doc(hidden)]
+pub mod raw;
 mod request;
 mod slots;
 mod state;
@@ -87,6 +96,7 @@ mod witness;
 
 pub use acquire::{Acquire, AcquireTimeout};
 pub use builder::ResourcePoolBuilder;
+pub use claim::{Claim, ClaimLease};
 pub use error::{
     AcquireError, AcquireTimeoutError, BuildError, Cycle, CycleStep, DefineError, NotHeld, TryAcquireError,
 };

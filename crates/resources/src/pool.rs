@@ -193,7 +193,7 @@ impl ResourcePool {
 
     /// Refuses all who wait and all who come. Leases that are out stay valid until they drop.
     pub fn close(&self) {
-        self.0.step(|state, _, wakes| state.close(wakes));
+        self.0.step(|state, now, wakes| state.close(now, wakes));
     }
 
     /// Whether it is closed.
@@ -250,12 +250,23 @@ impl Inner {
     pub(crate) fn step<R>(&self, step: impl FnOnce(&mut State, Instant, &mut Wakes) -> R) -> R {
         let now = self.clock.now();
         let mut wakes = Wakes::default();
-        let result = step(&mut self.state.lock(), now, &mut wakes);
+        let mut state = self.state.lock();
+        let result = step(&mut state, now, &mut wakes);
+        state.settle(now);
+        drop(state);
         wakes.fire();
         result
     }
 
-    /// A look.
+    /// A look at what claims hold, too.
+    pub(crate) fn look<R>(&self, look: impl FnOnce(&mut State, Instant) -> R) -> R {
+        self.step(|state, now, _| {
+            state.adopt(now);
+            look(state, now)
+        })
+    }
+
+    /// A look at what is in the books.
     pub(crate) fn with<R>(&self, look: impl FnOnce(&State) -> R) -> R {
         look(&self.state.lock())
     }
@@ -291,7 +302,7 @@ impl Inner {
         let now = self.clock.now();
         let since = self.step(|state, now, wakes| state.release(lease, now, wakes));
         if let Some(since) = since {
-            self.totals.held.record_duration(now.saturating_duration_since(since));
+            self.totals.held(now.saturating_duration_since(since));
         }
     }
 
@@ -317,6 +328,8 @@ impl State {
 
     fn reclaim(&mut self, owner: &Owner, now: Instant, wakes: &mut Wakes) -> usize {
         let Some(at) = self.owner_of(owner) else { return 0 };
+        let claims = self.reclaim_claims(at, now, wakes);
+        let Some(at) = self.owner_of(owner) else { return claims };
         // A lease that its future has not taken yet is no sign of being stuck with it.
         let untaken = |at: usize| {
             self.waiters.values().any(|w| matches!(w.phase, Phase::Granted { lease, .. } if lease.at == at))
@@ -326,7 +339,7 @@ impl State {
         for &lease in &theirs {
             self.release(lease, now, wakes);
         }
-        self.tally.reclaimed += theirs.len() as u64;
-        theirs.len()
+        self.tally.reclaimed += (theirs.len() + claims) as u64;
+        theirs.len() + claims
     }
 }

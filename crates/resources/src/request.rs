@@ -1,6 +1,6 @@
 //! What is asked for, and by whom.
 
-use crate::pool::Inner;
+use crate::{ResourcePool, pool::Inner};
 use std::{borrow::Borrow, fmt, sync::Arc};
 
 /// Who holds and asks: an agent, a worker, a job.
@@ -171,6 +171,12 @@ pub(crate) struct PreparedInner {
     pub(crate) pool: Arc<Inner>,
     pub(crate) items: Arc<[Item]>,
     pub(crate) priority: u8,
+}
+
+impl Prepared {
+    pub(crate) fn pool(&self) -> ResourcePool {
+        ResourcePool(self.0.pool.clone())
+    }
 }
 
 impl fmt::Debug for Prepared {

@@ -2,13 +2,14 @@
 
 use crate::{
     Mode, Owner, ResourcePool,
-    state::{Kind, Slot},
+    request::Item,
+    state::{Kind, Slot, State},
     witness::Races,
 };
 use parking_lot::Mutex;
 use ropewalk_measure::{Counter, Histogram, Snapshot};
 use std::{
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -131,40 +132,76 @@ pub enum WaitCause {
     Queued,
 }
 
-/// Counts kept outside of the latch.
+/// Counts kept outside of the latch. They are no part of the protocol, so models leave them out.
 pub(crate) struct Totals {
-    pub(crate) timeouts: Counter,
-    pub(crate) race_count: Counter,
     pub(crate) races: Mutex<Races>,
-    pub(crate) wait: Histogram,
-    pub(crate) held: Histogram,
+    meters: OnceLock<Meters>,
+}
+
+struct Meters {
+    timeouts: Counter,
+    races: Counter,
+    wait: Histogram,
+    held: Histogram,
 }
 
 impl Totals {
     pub(crate) fn new() -> Self {
-        Self {
+        Self { races: Mutex::default(), meters: OnceLock::new() }
+    }
+
+    fn meters(&self) -> Option<&Meters> {
+        let make = || Meters {
             timeouts: Counter::new(),
-            race_count: Counter::new(),
-            races: Mutex::default(),
+            races: Counter::new(),
             wait: Histogram::new(),
             held: Histogram::new(),
+        };
+        (!cfg!(ropewalk_loom)).then(|| self.meters.get_or_init(make))
+    }
+
+    pub(crate) fn waited(&self, time: Duration) {
+        if let Some(meters) = self.meters() {
+            meters.wait.record_duration(time);
+        }
+    }
+
+    pub(crate) fn held(&self, time: Duration) {
+        if let Some(meters) = self.meters() {
+            meters.held.record_duration(time);
+        }
+    }
+
+    pub(crate) fn timed_out(&self) {
+        if let Some(meters) = self.meters() {
+            meters.timeouts.incr();
+        }
+    }
+
+    pub(crate) fn raced(&self) {
+        if let Some(meters) = self.meters() {
+            meters.races.incr();
         }
     }
 }
 
 impl ResourcePool {
-    /// A snapshot of the whole pool. What the latch guards is that of one instant.
+    /// A snapshot of the whole pool. What it holds and who waits is that of one instant.
     pub fn stats(&self) -> PoolStats {
-        let (now, totals) = (self.0.clock.now(), &self.0.totals);
-        let (mut stats, parts) = self.0.with(|state| {
+        let (mut stats, parts) = self.0.look(|state, now| {
             let tally = state.tally;
-            let oldest = state.leases.iter().map(|(_, lease)| lease.since).min();
+            let claims = state.claims_out(now);
+            let since = state.leases.iter().map(|(_, lease)| lease.since);
+            let oldest = since.chain(claims.iter().map(|(_, _, since)| *since)).min();
+            let taken = state.claims.iter().map(|(_, claim)| claim.record.taken()).sum::<u64>();
+            let is_known =
+                |at: usize| state.owners[at].leases + state.owners[at].waiters > 0 || state.holds(at);
             let stats = PoolStats {
-                leases: state.leases.len(),
-                owners: state.owners.len(),
+                leases: state.leases.len() + claims.len(),
+                owners: state.owners.iter().filter(|(at, _)| is_known(*at)).count(),
                 waiting: state.owners.iter().map(|(_, o)| o.waiting.len()).sum(),
                 oldest_lease: oldest.map_or(Duration::ZERO, |since| now.saturating_duration_since(since)),
-                acquired: tally.acquired,
+                acquired: tally.acquired + taken,
                 waited: tally.waited,
                 timeouts: 0,
                 cancelled: tally.cancelled,
@@ -180,23 +217,26 @@ impl ResourcePool {
                 utilisation: 0.0,
                 resources: Vec::new(),
             };
-            let parts = state.slots.iter().map(|(_, slot)| self.part(slot, &state.owners, now));
+            let parts = state.slots.iter().map(|(at, slot)| self.part(state, at, slot, now));
             (stats, parts.collect::<Vec<_>>())
         });
         stats.resources = parts.into_iter().map(Part::finish).collect();
         stats.resources.sort_by(|a, b| a.name.cmp(&b.name));
         let sum = stats.resources.iter().map(|r| r.utilisation).sum::<f64>();
         stats.utilisation = sum / (stats.resources.len().max(1) as f64);
-        (stats.timeouts, stats.races) = (totals.timeouts.value(), totals.race_count.value());
-        (stats.wait, stats.held) = (totals.wait.snapshot(), totals.held.snapshot());
+        if let Some(meters) = self.0.totals.meters() {
+            (stats.timeouts, stats.races) = (meters.timeouts.value(), meters.races.value());
+            (stats.wait, stats.held) = (meters.wait.snapshot(), meters.held.snapshot());
+        }
         stats
     }
 
     /// A snapshot of one resource; `None` when the pool does not know it (any more).
     pub fn resource(&self, name: &str) -> Option<ResourceStats> {
-        let now = self.0.clock.now();
-        let part =
-            self.0.with(|state| Some(self.part(&state.slots[state.slot_of(name)?], &state.owners, now)));
+        let part = self.0.step(|state, now, _| {
+            let at = state.adopt_one(name, now)?;
+            Some(self.part(state, at, &state.slots[at], now))
+        });
         part.map(Part::finish)
     }
 
@@ -209,13 +249,19 @@ impl ResourcePool {
     pub fn leases(&self) -> Vec<LeaseInfo> {
         let now = self.0.clock.now();
         // Names are copied after the latch has opened.
-        let leases = self.0.with(|state| {
-            let parts = state.leases.iter().map(|(_, lease)| {
-                let held = lease.items.iter().map(|i| (state.slots[i.slot].name.clone(), i.mode));
-                let owner = state.owners[lease.owner].name.clone();
-                (owner, held.collect::<Vec<_>>(), lease.since, lease.fencing)
+        let leases = self.0.look(|state, now| {
+            let claims = state.claims_out(now);
+            let state = &*state;
+            let part = |owner: usize, items: &[Item], since, fencing| {
+                let held = items.iter().map(|i| (state.slots[i.slot].name.clone(), i.mode));
+                (state.owners[owner].name.clone(), held.collect::<Vec<_>>(), since, fencing)
+            };
+            let leases = state.leases.iter().map(|(_, l)| part(l.owner, &l.items, l.since, l.fencing));
+            let claims = claims.into_iter().map(|(at, fencing, since)| {
+                let claim = &state.claims[at];
+                part(claim.owner, &claim.items, since, fencing)
             });
-            parts.collect::<Vec<_>>()
+            leases.chain(claims).collect::<Vec<_>>()
         });
         let info = leases.into_iter().map(|(owner, held, since, fencing)| LeaseInfo {
             owner,
@@ -233,7 +279,9 @@ impl ResourcePool {
     /// through other things shows when their graphs are laid together.
     pub fn wait_for_graph(&self) -> Vec<WaitEdge> {
         let now = self.0.clock.now();
-        let edges = self.0.with(|state| {
+        let edges = self.0.step(|state, _, _| {
+            state.identify();
+            let state = &*state;
             let names = state.edges().into_iter().map(|(waiter, blocker, slot, since, held)| {
                 let owner = |at: usize| state.owners[at].name.clone();
                 (owner(waiter), owner(blocker), state.slots[slot].name.clone(), since, held)
@@ -253,12 +301,14 @@ impl ResourcePool {
         edges
     }
 
-    fn part(&self, slot: &Slot, owners: &crate::state::Owners, now: Instant) -> Part {
+    fn part(&self, state: &State, at: usize, slot: &Slot, now: Instant) -> Part {
         let capacity = if let Kind::Counted { capacity } = slot.kind { Some(capacity) } else { None };
-        let mut holders = slot.holders.iter().map(|h| owners[h.owner].name.clone()).collect::<Vec<_>>();
+        let mut holders = slot.holders.iter().map(|h| state.owners[h.owner].name.clone()).collect::<Vec<_>>();
         holders.sort();
         holders.dedup();
-        let in_use = if capacity.is_some() { slot.used } else { slot.holders.len() as u64 };
+        let in_use = if capacity.is_some() { slot.used } else { slot.holders.len() as u64 + slot.vague };
+        let claims = state.claims.iter().map(|(_, claim)| claim);
+        let claims = claims.filter(|claim| claim.items.iter().any(|item| item.slot == at));
         Part {
             name: slot.name.clone(),
             wait: slot.meter.wait.clone(),
@@ -271,7 +321,7 @@ impl ResourcePool {
                 waiting: slot.line.len(),
                 load: slot.load(),
                 utilisation: slot.mean_load(now),
-                acquired: slot.meter.acquired,
+                acquired: slot.meter.acquired + claims.map(|claim| claim.record.taken()).sum::<u64>(),
                 wait: Snapshot::new(),
             },
         }

@@ -67,8 +67,9 @@ impl ResourcePool {
 
     fn declare(&self, owner: Owner, name: &str, write: bool) -> Result<Access, Race> {
         let at = self.0.clock.now();
-        let met = self.0.with(|state| {
-            let slot = &state.slots[state.slot_of(name)?];
+        let met = self.0.step(|state, now, _| {
+            let slot = state.adopt_one(name, now)?;
+            let slot = &state.slots[slot];
             let mine = state.owner_of(&owner);
             let allows = |mode| write <= matches!(mode, Mode::Exclusive | Mode::Units(_));
             if slot.holders.iter().any(|h| Some(h.owner) == mine && allows(h.mode)) {
@@ -84,7 +85,7 @@ impl ResourcePool {
             Some(Ok(access)) => Ok(access),
             Some(Err((resource, holder))) => {
                 let race = Race { resource: resource.to_string(), owner, holder, write, at };
-                self.0.totals.race_count.incr();
+                self.0.totals.raced();
                 let mut races = self.0.totals.races.lock();
                 if races.last.len() == REMEMBERED {
                     races.last.pop_front();

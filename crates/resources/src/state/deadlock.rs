@@ -24,7 +24,7 @@ impl State {
     /// The cycle that `ticket` closes, if it waits in vain.
     pub(super) fn cycle_of(&self, ticket: u64) -> Option<Cycle> {
         let owner = self.waiters[&ticket].owner;
-        if self.owners[owner].held == 0 {
+        if !self.holds_in_books(owner) {
             return None;
         }
         let stuck = self.stuck();
@@ -33,8 +33,8 @@ impl State {
 
     /// The owners that hold something, wait, and cannot finish.
     fn stuck(&self) -> HashSet<usize> {
-        let nested = self.owners.iter().filter(|(_, o)| o.held > 0 && !o.waiting.is_empty());
-        let mut stuck = nested.map(|(at, _)| at).collect::<HashSet<_>>();
+        let waiting = self.owners.iter().filter(|(_, o)| !o.waiting.is_empty()).map(|(at, _)| at);
+        let mut stuck = waiting.filter(|&at| self.holds_in_books(at)).collect::<HashSet<_>>();
         loop {
             let before = stuck.len();
             let can_finish = stuck.iter().copied().filter(|&owner| self.can_finish(owner, &stuck));
@@ -110,6 +110,7 @@ impl State {
     /// Refuses the youngest waiter of a deadlock until there is none. Needed only where one can come into
     /// being without a request: an owner with several requests is served, or a capacity shrinks.
     pub(super) fn break_deadlocks(&mut self, now: Instant, wakes: &mut Wakes) {
+        self.identify();
         loop {
             let stuck = self.stuck();
             let youngest = stuck.iter().flat_map(|&o| self.owners[o].waiting.iter().copied()).max();
@@ -133,7 +134,7 @@ impl State {
                     blockers.sort_unstable();
                     blockers.dedup();
                     edges.extend(blockers.into_iter().map(|b| (waiter.owner, b, slot, waiter.since, true)));
-                } else if self.owners[waiter.owner].held == 0 {
+                } else if !self.holds(waiter.owner) {
                     for rival in state.line.range(..ticket).map(|t| &self.waiters[t]) {
                         let theirs = rival.items.iter().find(|i| i.slot == slot);
                         if rival.passed >= self.overtaking && theirs.is_some_and(|i| i.mode.conflicts(mode)) {

@@ -9,6 +9,10 @@
 //!   resource would keep it from the free one it needs to finish: a deadlock through the line. It is counted
 //!   on the barrier all the same (`nested_overtakes`).
 //!
+//! A waiter may *yield*: it is a thread that sleeps, and what it is handed lies idle until it runs. It is called instead, and
+//! takes what it waits for when it comes, if nobody has in between. Whoever does overtakes it, so that happens as often as
+//! allowed, and after that it is handed what it waits for like others.
+//!
 //! Whoever gives something back, or leaves a line, serves those in line there: higher priorities first,
 //! older ones first among equals.
 
@@ -20,7 +24,7 @@ impl State {
     /// Whether `owner` may take `items` now, arriving at `ticket`.
     pub(super) fn may_take(&self, owner: usize, items: &[Item], ticket: u64) -> bool {
         items.iter().all(|item| self.slots[item.slot].fits(item.mode, owner))
-            && (self.owners[owner].held > 0 || !self.is_barred(items, ticket))
+            && (!self.is_barred(items, ticket) || self.holds(owner))
     }
 
     fn is_barred(&self, items: &[Item], ticket: u64) -> bool {
@@ -39,11 +43,9 @@ impl State {
 
     /// Takes `items`, which must be possible.
     pub(super) fn take(&mut self, owner: usize, items: &[Item], ticket: u64, now: Instant) -> LeaseId {
-        let nested = self.owners[owner].held > 0;
         let passed = self.older_rivals(items, ticket).collect::<BTreeSet<_>>();
         for rival in passed {
-            let barrier = self.waiters[&rival].passed >= self.overtaking;
-            if nested && barrier {
+            if self.waiters[&rival].passed >= self.overtaking && self.holds(owner) {
                 self.tally.nested_overtakes += 1;
                 continue;
             }
@@ -88,6 +90,7 @@ impl State {
         let state = self.leases.remove(lease.at);
         for item in &state.items {
             self.slots[item.slot].remove(lease.at, now);
+            self.touched.push(item.slot);
         }
         let owner = &mut self.owners[state.owner];
         owner.held -= state.items.len();
@@ -110,13 +113,31 @@ impl State {
 
     /// Looks at each of these waiters and gives it what it waits for, if it may take it.
     pub(crate) fn serve(&mut self, tickets: BTreeSet<u64>, now: Instant, wakes: &mut Wakes) {
-        let mut open =
-            tickets.into_iter().map(|t| (Reverse(self.waiters[&t].priority), t)).collect::<BTreeSet<_>>();
+        self.serve_all(tickets, None, now, wakes);
+    }
+
+    /// Gives one that has been called what it waits for, if it may still take it.
+    pub(super) fn serve_caller(&mut self, ticket: u64, now: Instant, wakes: &mut Wakes) {
+        self.serve_all([ticket].into(), Some(ticket), now, wakes);
+    }
+
+    fn serve_all(&mut self, tickets: BTreeSet<u64>, caller: Option<u64>, now: Instant, wakes: &mut Wakes) {
+        let mut open = tickets
+            .into_iter()
+            .map(|t| (Reverse(self.waiters[&t].standing.priority), t))
+            .collect::<BTreeSet<_>>();
         let mut several = false;
         while let Some((_, ticket)) = open.pop_first() {
             let waiter = &self.waiters[&ticket];
             if !matches!(waiter.phase, Phase::Waiting) || !self.may_take(waiter.owner, &waiter.items, ticket)
             {
+                continue;
+            }
+            if waiter.standing.yields && waiter.passed < self.overtaking && caller != Some(ticket) {
+                if let Some(waiter) = self.waiters.get_mut(&ticket).filter(|waiter| !waiter.called) {
+                    waiter.called = true;
+                    wakes.push(waiter.waker.take());
+                }
                 continue;
             }
             let (owner, items, since) = (waiter.owner, waiter.items.clone(), waiter.since);
@@ -134,13 +155,13 @@ impl State {
             for &other in &self.owners[owner].waiting {
                 // It holds something now, so it passes barriers with what else it wants.
                 several = true;
-                open.insert((Reverse(self.waiters[&other].priority), other));
+                open.insert((Reverse(self.waiters[&other].standing.priority), other));
             }
             if was_barrier {
                 // Those it stood before, on resources of which something is left, may go now.
                 for item in items.iter() {
                     for &other in &self.slots[item.slot].line {
-                        open.insert((Reverse(self.waiters[&other].priority), other));
+                        open.insert((Reverse(self.waiters[&other].standing.priority), other));
                     }
                 }
             }

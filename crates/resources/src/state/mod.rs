@@ -10,20 +10,25 @@
 //!   its future takes that at its next poll. A grant that is not polled for the regrant interval is taken
 //!   back, and the waiter is `Dormant` until its future is polled again and it stands in line with its old
 //!   ticket.
-//! * `grant.rs` says who may take what and when; `deadlock.rs` finds requests that nobody can ever serve.
+//! * `grant.rs` says who may take what and when; `deadlock.rs` finds requests that nobody can ever serve;
+//!   `books.rs` says how these books and the words, which claims change without the latch, agree.
 //!
 //! Steps run no user code: wakers are collected in [`Wakes`] and fired by the caller after the latch has
 //! opened, and cloned before it closes.
 
+mod books;
 mod deadlock;
 mod grant;
 mod slab;
 mod slot;
 
+pub(crate) use books::ClaimId;
 pub(crate) use slot::{Kind, Slot};
 
-use crate::{AcquireError, Mode, Owner, Request, request::Item};
+use crate::{AcquireError, Mode, Owner, Request, raw::set::Asker, request::Item};
+use books::ClaimState;
 use slab::Slab;
+use slot::Holder;
 use std::{
     collections::{HashMap, VecDeque},
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
@@ -64,9 +69,14 @@ pub(crate) struct State {
     /// Slots of locks that fell idle, oldest first; some may be in use again.
     idle: VecDeque<usize>,
     max_idle: usize,
-    pub(crate) owners: Owners,
+    pub(crate) owners: Slab<OwnerState>,
     owner_by_name: HashMap<Owner, usize>,
     pub(crate) leases: Slab<LeaseState>,
+    pub(crate) claims: Slab<ClaimState>,
+    /// Diverted slots that may be admitted again when the step ends.
+    touched: Vec<usize>,
+    /// Diverted slots of which claims without a name may hold something.
+    vague: Vec<usize>,
     pub(crate) waiters: HashMap<u64, Waiter>,
     next_ticket: u64,
     next_fencing: u64,
@@ -90,8 +100,6 @@ pub(crate) struct Tally {
     pub(crate) reclaimed: u64,
 }
 
-pub(crate) type Owners = Slab<OwnerState>;
-
 pub(crate) struct OwnerState {
     pub(crate) name: Owner,
     /// Items held, over all its leases.
@@ -100,7 +108,11 @@ pub(crate) struct OwnerState {
     /// Tickets in line.
     pub(crate) waiting: Vec<u64>,
     /// Waiters of any phase.
-    waiters: usize,
+    pub(crate) waiters: usize,
+    pub(crate) claims: Vec<usize>,
+    /// Holders of slots that its claims are, while their books are open.
+    booked: usize,
+    asker: Option<Arc<Asker>>,
 }
 
 pub(crate) struct LeaseState {
@@ -113,12 +125,22 @@ pub(crate) struct LeaseState {
 pub(crate) struct Waiter {
     pub(crate) owner: usize,
     pub(crate) items: Arc<[Item]>,
-    pub(crate) priority: u8,
+    pub(crate) standing: Standing,
     pub(crate) since: Instant,
+    /// It has been woken to take what it waits for, and has not come yet.
+    pub(crate) called: bool,
     /// Younger ones who took something this one waits for.
     pub(crate) passed: u32,
     pub(crate) phase: Phase,
     pub(crate) waker: Option<Waker>,
+}
+
+/// How one stands in line.
+#[derive(Clone, Copy)]
+pub(crate) struct Standing {
+    pub(crate) priority: u8,
+    /// It would rather be called than handed a lease while it sleeps, as long as it may be overtaken.
+    pub(crate) yields: bool,
 }
 
 pub(crate) enum Phase {
@@ -178,6 +200,9 @@ impl State {
             owners: Slab::new(),
             owner_by_name: HashMap::new(),
             leases: Slab::new(),
+            claims: Slab::new(),
+            touched: Vec::new(),
+            vague: Vec::new(),
             waiters: HashMap::new(),
             next_ticket: 0,
             next_fencing: 1,
@@ -199,6 +224,7 @@ impl State {
     pub(crate) fn insert_slot(&mut self, name: Arc<str>, kind: Kind, now: Instant) -> usize {
         let slot = self.slots.insert(Slot::new(name.clone(), kind, now));
         self.by_name.insert(name, slot);
+        self.touched.push(slot);
         slot
     }
 
@@ -273,7 +299,16 @@ impl State {
         if let Some(&at) = self.owner_by_name.get(name) {
             return at;
         }
-        let fresh = OwnerState { name: name.clone(), held: 0, leases: 0, waiting: Vec::new(), waiters: 0 };
+        let fresh = OwnerState {
+            name: name.clone(),
+            held: 0,
+            leases: 0,
+            waiting: Vec::new(),
+            waiters: 0,
+            claims: Vec::new(),
+            booked: 0,
+            asker: None,
+        };
         let at = self.owners.insert(fresh);
         self.owner_by_name.insert(name.clone(), at);
         at
@@ -281,7 +316,7 @@ impl State {
 
     fn retire_owner(&mut self, at: usize) {
         let owner = &self.owners[at];
-        if owner.leases == 0 && owner.waiters == 0 {
+        if owner.leases == 0 && owner.waiters == 0 && owner.claims.is_empty() {
             let gone = self.owners.remove(at);
             self.owner_by_name.remove(&gone.name);
         }
@@ -293,7 +328,7 @@ impl State {
         &mut self,
         owner: &Owner,
         items: Arc<[Item]>,
-        priority: u8,
+        standing: Standing,
         now: Instant,
         wakes: &mut Wakes,
     ) -> Result<Entered, AcquireError> {
@@ -302,6 +337,7 @@ impl State {
             self.unpin(&items);
             return Err(error);
         }
+        self.divert(&items, now);
         let at = self.owner(owner);
         if self.may_take(at, &items, ticket) {
             let lease = self.take(at, &items, ticket, now);
@@ -312,9 +348,11 @@ impl State {
         self.next_ticket += 1;
         self.owners[at].waiters += 1;
         let phase = Phase::Waiting;
-        let waiter = Waiter { owner: at, items, priority, since: now, passed: 0, phase, waker: None };
+        let (since, called) = (now, false);
+        let waiter = Waiter { owner: at, items, standing, since, passed: 0, called, phase, waker: None };
         self.waiters.insert(ticket, waiter);
-        self.stand(ticket);
+        self.stand(ticket, now);
+        self.identify();
         if let Some(cycle) = self.cycle_of(ticket) {
             self.tally.deadlocks += 1;
             self.unstand(ticket);
@@ -322,6 +360,7 @@ impl State {
             return Err(AcquireError::Deadlock { cycle });
         }
         self.tally.waited += 1;
+        self.let_holders_pass(ticket, now, wakes);
         Ok(Entered::Waits(ticket))
     }
 
@@ -337,6 +376,7 @@ impl State {
         let result = match self.admits(items) {
             Err(error) => Err(Err(error)),
             Ok(()) => {
+                self.divert(items, now);
                 let (at, ticket) = (self.owner(owner), self.next_ticket);
                 if self.may_take(at, items, ticket) {
                     let lease = self.take(at, items, ticket, now);
@@ -389,20 +429,27 @@ impl State {
     }
 
     /// Puts a waiter into the line of each of its slots.
-    fn stand(&mut self, ticket: u64) {
+    fn stand(&mut self, ticket: u64, now: Instant) {
+        let items = self.waiters[&ticket].items.clone();
+        self.divert(&items, now);
         let waiter = &self.waiters[&ticket];
         for item in waiter.items.iter() {
             self.slots[item.slot].line.insert(ticket);
         }
-        self.owners[waiter.owner].waiting.push(ticket);
+        let owner = waiter.owner;
+        self.owners[owner].waiting.push(ticket);
+        self.divert_claims(owner);
     }
 
     fn unstand(&mut self, ticket: u64) {
         let waiter = &self.waiters[&ticket];
         for item in waiter.items.iter() {
             self.slots[item.slot].line.remove(&ticket);
+            self.touched.push(item.slot);
         }
-        self.owners[waiter.owner].waiting.retain(|t| *t != ticket);
+        let owner = waiter.owner;
+        self.owners[owner].waiting.retain(|t| *t != ticket);
+        self.divert_claims(owner);
     }
 
     /// Forgets a waiter that stands in no line.
@@ -427,6 +474,12 @@ impl State {
         match &waiter.phase {
             Phase::Waiting => {
                 std::mem::swap(&mut waiter.waker, waker);
+                if std::mem::take(&mut waiter.called) {
+                    self.serve_caller(ticket, now, wakes);
+                    if !matches!(self.waiters[&ticket].phase, Phase::Waiting) {
+                        return self.poll(ticket, waker, now, wakes);
+                    }
+                }
                 return Polled::Pending;
             }
             Phase::Granted { .. } | Phase::Refused(_) => {
@@ -443,13 +496,15 @@ impl State {
         std::mem::swap(&mut waiter.waker, waker);
         waiter.phase = Phase::Waiting;
         let items = waiter.items.clone();
-        self.stand(ticket);
+        self.stand(ticket, now);
+        self.identify();
         if let Err(error) = self.admits(&items) {
             self.refuse_one(ticket, error, wakes);
         } else if let Some(cycle) = self.cycle_of(ticket) {
             self.tally.deadlocks += 1;
             self.refuse_one(ticket, AcquireError::Deadlock { cycle }, wakes);
         } else {
+            self.let_holders_pass(ticket, now, wakes);
             self.serve([ticket].into(), now, wakes);
         }
         match self.waiters[&ticket].phase {
@@ -518,6 +573,7 @@ impl State {
             Some(None) => {
                 items.swap_remove(at);
                 self.slots[slot].remove(lease.at, now);
+                self.touched.push(slot);
                 let owner = self.leases[lease.at].owner;
                 self.owners[owner].held -= 1;
             }
@@ -554,6 +610,7 @@ impl State {
 
     /// Changes the capacity of a counted resource.
     pub(crate) fn resize(&mut self, slot: usize, capacity: u64, now: Instant, wakes: &mut Wakes) {
+        self.divert_one(slot, now);
         self.slots[slot].meter_to(now);
         self.slots[slot].kind = Kind::Counted { capacity };
         let mut open = self.slots[slot].line.clone();
@@ -572,8 +629,10 @@ impl State {
     }
 
     /// Refuses all who wait and all who come.
-    pub(crate) fn close(&mut self, wakes: &mut Wakes) {
+    pub(crate) fn close(&mut self, now: Instant, wakes: &mut Wakes) {
         self.closed = true;
+        // For good: claims that come are refused under the latch.
+        self.adopt(now);
         let waiting = self.waiters.iter().filter(|(_, w)| matches!(w.phase, Phase::Waiting));
         for ticket in waiting.map(|(ticket, _)| *ticket).collect::<Vec<_>>() {
             self.refuse_one(ticket, AcquireError::Closed, wakes);

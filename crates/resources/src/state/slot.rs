@@ -1,6 +1,6 @@
 //! One resource.
 
-use crate::Mode;
+use crate::{Mode, raw::word::Word};
 use ropewalk_measure::Histogram;
 use std::{
     collections::BTreeSet,
@@ -29,6 +29,15 @@ pub(crate) struct Slot {
     pub(crate) pins: usize,
     pub(crate) listed_idle: bool,
     pub(crate) meter: Meter,
+    pub(crate) word: Arc<Word>,
+    /// Whether the books are open: claims come to the latch, and what they hold stands here too.
+    pub(crate) diverted: bool,
+    /// Of how many units the word counts those that are free.
+    pub(crate) base: u64,
+    /// Readers, or units, of claims that are not among the holders: in the midst of taking or giving back.
+    pub(crate) vague: u64,
+    /// Claims that share it or use its units.
+    pub(crate) tracked: Vec<usize>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +69,11 @@ impl Slot {
             pins: 0,
             listed_idle: false,
             meter: Meter { acquired: 0, wait: None, since: now, at: now, busy: 0.0 },
+            word: Arc::new(Word::new()),
+            diverted: true,
+            base: 0,
+            vague: 0,
+            tracked: Vec::new(),
         }
     }
 
@@ -74,7 +88,9 @@ impl Slot {
             (Mode::Units(wanted), Kind::Counted { capacity }) => {
                 self.used.checked_add(wanted).is_some_and(|used| used <= capacity)
             }
-            (Mode::Exclusive | Mode::Shared, _) => self.blockers(mode, owner).next().is_none(),
+            (Mode::Exclusive | Mode::Shared, _) => {
+                self.blockers(mode, owner).next().is_none() && (mode == Mode::Shared || self.vague == 0)
+            }
             // Requests are checked for this when they are resolved.
             (Mode::Units(_), Kind::Lock) => false,
         }
@@ -141,6 +157,9 @@ impl Slot {
     }
 
     pub(crate) fn waited(&mut self, time: Duration) {
+        if cfg!(ropewalk_loom) {
+            return; // no part of the protocol, and thousands of atomics
+        }
         self.meter.wait.get_or_insert_with(short_histogram).record_duration(time);
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::support::{ready, waits};
 use ropewalk_resources::{
-    Acquire, AcquireError, AcquireTimeout, AcquireTimeoutError, BuildError, DefineError, Lease, Mode,
-    NotHeld, Prepared, Request, ResourcePool, Slots, TryAcquireError,
+    Acquire, AcquireError, AcquireTimeout, AcquireTimeoutError, BuildError, Claim, ClaimLease, DefineError,
+    Lease, Mode, NotHeld, Prepared, Request, ResourcePool, Slots, TryAcquireError,
 };
 use ropewalk_sync::Clock;
 use std::time::Duration;
@@ -17,6 +17,8 @@ fn public_types_cross_threads() {
     check::<Lease>();
     check::<Acquire>();
     check::<AcquireTimeout>();
+    check::<Claim>();
+    check::<ClaimLease<'static>>();
     check::<Prepared>();
     check::<Request>();
     check::<Slots>();

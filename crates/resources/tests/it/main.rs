@@ -2,6 +2,7 @@
 
 mod basics;
 mod cancel;
+mod claims;
 mod deadlock;
 mod fairness;
 mod model;

@@ -2,7 +2,7 @@
 
 use crate::support::poll;
 use proptest::prelude::*;
-use ropewalk_resources::{Acquire, AcquireError, Lease, Request, ResourcePool};
+use ropewalk_resources::{Acquire, AcquireError, ClaimLease, Lease, Request, ResourcePool};
 use std::{collections::BTreeMap, task::Poll};
 
 const LOCKS: usize = 3;
@@ -16,6 +16,7 @@ type Wish = ([u8; LOCKS], u64);
 enum Op {
     Acquire { owner: usize, wish: Wish, priority: u8 },
     Try { owner: usize, wish: Wish },
+    Claim { owner: usize, wish: Wish },
     Poll(usize),
     Cancel(usize),
     Release(usize),
@@ -27,6 +28,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
     let op = prop_oneof![
         6 => (0..OWNERS, wish(), 0..2_u8)
             .prop_map(|(owner, wish, priority)| Op::Acquire { owner, wish, priority }),
+        3 => (0..OWNERS, wish()).prop_map(|(owner, wish)| Op::Claim { owner, wish }),
         1 => (0..OWNERS, wish()).prop_map(|(owner, wish)| Op::Try { owner, wish }),
         2 => (0..8_usize).prop_map(Op::Poll),
         1 => (0..8_usize).prop_map(Op::Cancel),
@@ -34,6 +36,12 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         1 => (1..=4_u64).prop_map(Op::Resize),
     ];
     prop::collection::vec(op, 1..60)
+}
+
+/// What is given back when it drops.
+enum Held {
+    Lease { _lease: Lease },
+    Claim { _lease: ClaimLease<'static> },
 }
 
 #[derive(Clone, Debug)]
@@ -185,7 +193,7 @@ fn run(bound: u32, ops: &[Op]) {
         most_passed: 0,
     };
     let mut pending = BTreeMap::<usize, Acquire>::new();
-    let mut leases = BTreeMap::<usize, Lease>::new();
+    let mut leases = BTreeMap::<usize, Held>::new();
     let nth = |n: usize, len: usize| (len > 0).then(|| n % len.max(1));
     for op in ops {
         match op {
@@ -195,7 +203,7 @@ fn run(bound: u32, ops: &[Op]) {
                 let expected = model.acquire(*owner, *wish, *priority, true);
                 match (poll(&mut future), expected) {
                     (Poll::Ready(Ok(lease)), Some(Ok(true))) => {
-                        leases.insert(ticket, lease);
+                        leases.insert(ticket, Held::Lease { _lease: lease });
                     }
                     (Poll::Pending, Some(Ok(false))) => {
                         pending.insert(ticket, future);
@@ -212,7 +220,24 @@ fn run(bound: u32, ops: &[Op]) {
                 let expected = model.acquire(*owner, *wish, 0, false);
                 match (pool.try_acquire(format!("o{owner}"), request(wish)), expected) {
                     (Ok(lease), Some(Ok(true))) => {
-                        leases.insert(ticket, lease);
+                        leases.insert(ticket, Held::Lease { _lease: lease });
+                    }
+                    (Err(_), Some(Ok(false)) | None) => {}
+                    (got, expected) => panic!("{op:?}: got {got:?}, expected {expected:?}"),
+                }
+            }
+            Op::Claim { owner, wish } => {
+                let ticket = model.next;
+                let expected = model.acquire(*owner, *wish, 0, false);
+                let Ok(prepared) = pool.prepare(request(wish)) else {
+                    assert_eq!(expected, None);
+                    continue;
+                };
+                // Leaked, so that its lease may lie among the others.
+                let claim = Box::leak(Box::new(prepared.claim(format!("o{owner}"))));
+                match (claim.try_acquire(), expected) {
+                    (Ok(lease), Some(Ok(true))) => {
+                        leases.insert(ticket, Held::Claim { _lease: lease });
                     }
                     (Err(_), Some(Ok(false)) | None) => {}
                     (got, expected) => panic!("{op:?}: got {got:?}, expected {expected:?}"),
@@ -226,7 +251,7 @@ fn run(bound: u32, ops: &[Op]) {
                     Poll::Ready(Ok(lease)) => {
                         assert!(model.leases.contains_key(&ticket), "{ticket} was served too early");
                         pending.remove(&ticket);
-                        leases.insert(ticket, lease);
+                        leases.insert(ticket, Held::Lease { _lease: lease });
                     }
                     Poll::Ready(Err(_)) => {
                         assert!(model.refused.contains(&ticket));
