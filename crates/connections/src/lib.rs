@@ -89,6 +89,7 @@ mod sizing;
 mod sqlite;
 mod state;
 mod stats;
+mod steps;
 mod tick;
 mod waits;
 mod workers;

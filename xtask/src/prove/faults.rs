@@ -46,7 +46,7 @@ enum Fate {
     Broken(String),
 }
 
-pub(super) fn run(workspace: &Workspace, only: Option<&str>, budget: Option<Duration>) -> Result<bool> {
+fn all(workspace: &Workspace) -> Result<Vec<(String, Fault)>> {
     let mut faults = Vec::new();
     for package in workspace.published() {
         let file = folder(package).join("faults.toml");
@@ -54,6 +54,29 @@ pub(super) fn run(workspace: &Workspace, only: Option<&str>, budget: Option<Dura
             toml::from_str(&lines(&file)?.join("\n")).context(format_args!("{}", file.display()))?;
         faults.extend(parsed.fault.into_iter().map(|fault| (package.name.clone(), fault)));
     }
+    Ok(faults)
+}
+
+/// Those that the source has left behind.
+pub(super) fn stale(workspace: &Workspace) -> Result<Vec<String>> {
+    let mut stale = Vec::new();
+    for (package, fault) in all(workspace)? {
+        let name = short(&package);
+        let path = workspace.root.join("crates").join(name).join(&fault.file);
+        let text = fs::read_to_string(&path).context(format_args!("cannot read {}", path.display()))?;
+        let found = text.matches(&fault.find).count();
+        if found != 1 {
+            stale.push(format!(
+                "crates/{name}/faults.toml: `{}`: its text occurs {found} times in {}",
+                fault.name, fault.file
+            ));
+        }
+    }
+    Ok(stale)
+}
+
+pub(super) fn run(workspace: &Workspace, only: Option<&str>, budget: Option<Duration>) -> Result<bool> {
+    let mut faults = all(workspace)?;
     if let Some(only) = only {
         faults.retain(|(package, fault)| package.contains(only) || fault.name.contains(only));
     }

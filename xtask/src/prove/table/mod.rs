@@ -51,7 +51,7 @@ impl Sheet {
 
 struct House {
     sheets: Vec<Sheet>,
-    /// Files that could not be read as rows.
+    /// Files that could not be read as rows, and faults that cannot be applied.
     broken: Vec<String>,
 }
 
@@ -60,7 +60,8 @@ pub(crate) struct Table(House);
 
 /// Reads the rows and the source of all published crates.
 pub(crate) fn examine(workspace: &Workspace) -> Result<Table> {
-    let mut house = House { sheets: Vec::new(), broken: Vec::new() };
+    // A row's control may be a fault.
+    let mut house = House { sheets: Vec::new(), broken: super::faults::stale(workspace)? };
     for package in workspace.published() {
         let name = short(&package.name).to_owned();
         let file = folder(package).join("guarantees.toml");
