@@ -1,8 +1,15 @@
 //! Results from memory, and when they are true no more.
 
-use crate::{family, memory};
+use crate::SCHEMA;
 use ropewalk_store::*;
 use std::time::Duration;
+
+/// A store that never looks for other processes' writes: the first look makes all untrue, whenever it comes.
+fn alone() -> Store {
+    let store = Store::builder(Sqlite::memory()).watch_every(Duration::MAX).open().unwrap();
+    store.migrate_blocking(&[SCHEMA]).unwrap();
+    store
+}
 
 /// Runs the query and tells whether it came from memory.
 fn from_memory(store: &Store, sql: &str) -> (Rows, bool) {
@@ -32,7 +39,7 @@ fn check(store: &Store, query: &str, write: &str, invalidates: bool) {
 
 #[test]
 fn a_write_to_a_table_makes_results_from_it_untrue_and_no_others() {
-    let store = family();
+    let store = alone();
     check(&store, "select count(*) from parent", "insert into parent values (1, 'a')", true);
     check(&store, "select count(*) from child", "insert into parent values (2, 'b')", false);
     check(&store, "select name from parent", "update parent set name = 'c' where id = 1", true);
@@ -60,7 +67,7 @@ fn a_write_to_a_table_makes_results_from_it_untrue_and_no_others() {
 
 #[test]
 fn a_change_of_the_schema_makes_everything_untrue() {
-    let store = family();
+    let store = alone();
     store.write_blocking("insert into child values (1, null)", []).unwrap();
     check(&store, "select * from child", "alter table child add column note text default 'new'", true);
     check(&store, "select count(*) from parent", "create table other (a)", true);
@@ -73,8 +80,7 @@ fn a_change_of_the_schema_makes_everything_untrue() {
 
 #[test]
 fn results_that_depend_on_more_than_tables_are_not_kept() {
-    let sqlite = Sqlite::memory();
-    let store = Store::open(sqlite).unwrap();
+    let store = alone();
     for sql in [
         "select random()",
         "select datetime('now')",
@@ -95,7 +101,7 @@ fn results_that_depend_on_more_than_tables_are_not_kept() {
 
 #[test]
 fn parameters_are_part_of_the_key() {
-    let store = family();
+    let store = alone();
     store.write_blocking("insert into parent values (1, 'a'), (2, 'b')", []).unwrap();
     let name =
         |id: i64| store.query_blocking::<String>("select name from parent where id = ?1", [id]).unwrap();
@@ -167,7 +173,7 @@ fn rows_become_what_is_asked_for() {
             Ok(Self { id: row.get("ID")?, name: row.get("name")? })
         }
     }
-    let store = family();
+    let store = alone();
     store.write_blocking("insert into parent values (1, 'a'), (2, null)", []).unwrap();
     let parents: Vec<Parent> = store.query_all_blocking("select * from parent order by id", []).unwrap();
     assert_eq!((parents[0].id, parents[0].name.as_deref(), parents[1].name.as_deref()), (1, Some("a"), None));
@@ -223,5 +229,4 @@ fn a_query_runs_out_of_time() {
     assert!(matches!(result, Err(QueryError::TimedOut(_))), "{result:?}");
     // It ran on, and the connection came back.
     assert_eq!(store.query_blocking::<i64>("select 7", []).unwrap(), 7);
-    let _ = memory();
 }
