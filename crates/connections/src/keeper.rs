@@ -9,7 +9,7 @@ use crate::{
     lane::Section,
     manager::Managed,
     shared::{Refusal, Shared, drop_quietly},
-    state::{CHECKING, Entry, Phase, Todo},
+    state::{CHECKING, Entry, Phase, SERVING, Todo},
     stats::CloseCause,
     tick::{NEVER, Tick},
     waits::Held,
@@ -46,7 +46,8 @@ impl<M: Managed> Shared<M> {
             q.probe(now, &mut todo);
             self.restock(&mut q, now, &mut todo);
         }
-        self.find_leaks(&mut q, lane, now, &mut leaks, &mut todo);
+        let in_hands = q.count(SERVING).saturating_sub(idle.len());
+        self.find_leaks(&mut q, lane, in_hands, now, &mut leaks, &mut todo);
         self.set_alarms(&mut q, &idle, now, &mut todo);
         q.lay(idle);
         self.pilot(&mut q, lane, now, &mut todo);
@@ -192,6 +193,7 @@ impl<M: Managed> Shared<M> {
         &self,
         q: &mut Section<'_, M>,
         lane: usize,
+        in_hands: usize,
         now: Tick,
         leaks: &mut Vec<Held>,
         todo: &mut Todo<M::Conn>,
@@ -201,9 +203,10 @@ impl<M: Managed> Shared<M> {
             return;
         }
         let role = q.role;
-        let mut next = NEVER;
+        let (mut next, mut seen) = (NEVER, 0);
         for holder in self.lanes[lane].shelf.labels(&q.places) {
             let Some(since) = holder.since() else { continue };
+            seen += 1;
             let at = since.saturating_add(after);
             if holder.is_reported() {
                 continue;
@@ -215,6 +218,10 @@ impl<M: Managed> Shared<M> {
             } else {
                 next = next.min(at);
             }
+        }
+        if seen < in_hands {
+            // One took it before the lift and has not said so yet: it may have looked at the alarm before its reset.
+            next = next.min(now.saturating_add(after));
         }
         q.tally.leaks += leaks.len() as u64;
         q.alarm_at(next, todo);

@@ -30,6 +30,7 @@ use std::{
 
 /// What a waiter is handed.
 pub(crate) type Grant<M> = Result<Entry<<M as Managed>::Conn>, Refusal<<M as Managed>::Error>>;
+
 /// Why a waiter is sent away.
 pub(crate) enum Refusal<E> {
     Closed,

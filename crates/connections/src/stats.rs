@@ -237,17 +237,17 @@ impl<M: Managed> Shared<M> {
         };
         let now = self.now();
         for (at, lane) in self.lanes.iter().enumerate() {
+            let hold = lane.holds.snapshot();
+            stats.hold.merge(&hold);
             if role.is_some_and(|role| self.lane_of(role) != at) {
                 continue;
             }
+            stats.held += Duration::from_nanos(u64::try_from(hold.sum()).unwrap_or(u64::MAX));
             let section = lane.lock();
             stats.add(lane, &section, now);
             if at == 0 || role.is_some() {
                 stats.sized_by = section.sized_by();
             }
-        }
-        for lane in &self.lanes {
-            stats.hold.merge(&lane.holds.snapshot());
         }
         stats.utilisation = stats.in_use as f64 / stats.target.max(1) as f64;
         stats
@@ -281,8 +281,6 @@ impl PoolStats {
         self.resets += tally.resets;
         self.leaks += tally.leaks;
         self.regrants += tally.regrants;
-        let ended = u64::try_from(of.holds.snapshot().sum()).unwrap_or(u64::MAX);
-        self.held += Duration::from_nanos(ended);
         for since in of.shelf.labels(&lane.places).filter_map(|holder| holder.since()) {
             self.held += Duration::from_nanos(now.saturating_sub(since));
         }

@@ -92,6 +92,17 @@ impl<M: Managed> Shared<M> {
             }
         };
         self.restock(&mut q, now, &mut todo);
+        self.leave(lane, q, old_error, todo);
+    }
+
+    /// Ends the section of a step that may have been the last of a closed pool.
+    fn leave(
+        self: &Arc<Self>,
+        lane: usize,
+        q: Section<'_, M>,
+        old_error: Option<ConnectError<M::Error>>,
+        todo: Todo<M::Conn>,
+    ) {
         let closed = q.closed;
         let woken = q.unlatch();
         drop_quietly(old_error);
@@ -201,14 +212,7 @@ impl<M: Managed> Shared<M> {
         };
         self.let_in(&mut q, lane, now, &mut todo);
         self.restock(&mut q, now, &mut todo);
-        let closed = q.closed;
-        let woken = q.unlatch();
-        drop_quietly(old_error);
-        self.run(lane, todo);
-        if closed {
-            self.look_whether_drained();
-        }
-        woken.go_on();
+        self.leave(lane, q, old_error, todo);
     }
 
     /// A step that outlived its bound has come to its end: its thread is back, its slot is another's.

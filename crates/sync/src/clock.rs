@@ -153,7 +153,7 @@ impl Clock {
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         match self.workers() {
             None => park::block_on(future),
-            Some(workers) => park::block_on_observed(&workers, false, future),
+            Some(workers) => park::block_on_observed(&workers, future),
         }
     }
 
@@ -175,7 +175,7 @@ impl Clock {
     pub(crate) fn drive_worker<F: Future>(&self, future: F) -> F::Output {
         match self.workers() {
             None => park::block_on(future),
-            Some(workers) => park::block_on_observed(&workers, true, future),
+            Some(workers) => park::drive_worker(&workers, future),
         }
     }
 

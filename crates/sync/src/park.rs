@@ -97,10 +97,15 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
     output
 }
 
-/// [`block_on`] for a thread whose idleness `workers` observe. A thread without a token is counted from here on.
-pub(crate) fn block_on_observed<F: Future>(workers: &Arc<Workers>, has_token: bool, future: F) -> F::Output {
-    let is_counted = has_token || Counted::is_by(workers);
-    let _token = (!is_counted).then(|| WorkerToken::new(Some(workers.clone())));
+/// [`block_on`] on a thread that holds a token of `workers`.
+pub(crate) fn drive_worker<F: Future>(workers: &Arc<Workers>, future: F) -> F::Output {
+    let _counted = Counted::by(workers);
+    block_on_observed(workers, future)
+}
+
+/// [`block_on`] for a thread whose idleness `workers` observe. One that they do not count yet is counted meanwhile.
+pub(crate) fn block_on_observed<F: Future>(workers: &Arc<Workers>, future: F) -> F::Output {
+    let _token = (!Counted::is_by(workers)).then(|| WorkerToken::new(Some(workers.clone())));
     let _counted = Counted::by(workers);
     drive(&Parker::new(Some(workers.clone())), future)
 }
